@@ -1,0 +1,81 @@
+/* router.h -- which provider gets a request, and why.
+ *
+ * The first hint that is there wins (contract, section 5): the id, the path's
+ * prefix, a header, the query, a form field, a model through the `models`
+ * table, the rules, the key's default, the global default. Pure: a function of
+ * the configuration, the key and what is known of the request.
+ */
+#ifndef FILEMUX_ROUTING_ROUTER_H
+#define FILEMUX_ROUTING_ROUTER_H
+
+#include "routing/match.h"
+#include "routing/vkey.h"
+
+#define ROUTER_CANDIDATES_MAX 8
+
+struct model_conf { /* models: a name -> where it lives */
+    const char *provider;
+    const char *model; /* what it is called there; "" the same */
+};
+
+struct pool_member {
+    const char *provider;
+    int64_t weight;
+};
+struct pool_conf {
+    struct conf_items members; /* struct pool_member */
+};
+
+struct rule_conf {
+    struct match match;
+    const char *use; /* a provider or a pool */
+};
+
+/* models:, pools:, routing: of the configuration. */
+struct routing_conf {
+    struct conf_items models; /* struct model_conf, by name */
+    struct conf_items pools;  /* struct pool_conf, by name */
+    struct routing_rules {
+        const char *dflt;        /* "": the first provider of the file */
+        struct conf_items rules; /* struct rule_conf */
+    } routing;
+};
+
+extern const struct conf_section model_section, pool_section,
+    routing_rules_section;
+
+/* Hints in a request. STR_NULL: not there. form_*: STR_NULL while the fields
+ * after the file are not in. */
+struct route_hints {
+    struct str path;        /* /<provider>/v1/files */
+    struct str header;      /* x-filemux-provider, custom-llm-provider */
+    struct str query;       /* provider, custom_llm_provider */
+    struct str form;        /* fields of the same names */
+    struct str model;       /* header, query or field; target_model_names */
+    bool fields_are_complete; /* no further form field can come */
+};
+
+struct route_decision {
+    const char *candidates[ROUTER_CANDIDATES_MAX]; /* in the order to try */
+    size_t n;
+    char reason[96]; /* for the log: "rule 2", "default", "header" */
+};
+
+/* GW_OK and *d; or UNKNOWN_PROVIDER (with param), PROVIDER_NOT_ALLOWED,
+ * MODEL_NOT_ALLOWED, INVALID_VALUE. *needs_fields is set (and GW_OK returned,
+ * d->n 0) when only form fields still to come can decide: spool. `providers`
+ * are the configured names (struct conf_items in the file's order). */
+enum gw_err router_decide(const struct routing_conf *conf,
+                          const struct conf_items *providers,
+                          const struct vkey *key,
+                          const struct route_hints *hints,
+                          const struct route_facts *facts,
+                          struct route_decision *d, bool *needs_fields,
+                          struct gw_error *e) MUSTCHECK;
+
+/* Do all names that the configuration mentions exist? For the load. */
+enum gw_err router_check(const struct routing_conf *conf,
+                         const struct conf_items *providers,
+                         struct gw_error *e) MUSTCHECK;
+
+#endif

@@ -1,0 +1,82 @@
+/* vkey.h -- a virtual key: who its holder is and what he may do.
+ *
+ * The record is JSON with LiteLLM's member names plus filemux's own. The
+ * secret ("sk-…") is shown once; what is stored is its SHA-256. Pure.
+ */
+#ifndef FILEMUX_ROUTING_VKEY_H
+#define FILEMUX_ROUTING_VKEY_H
+
+#include "gateway/base/crypto.h"
+#include "gateway/codec/json.h"
+
+/* Operations a key can be limited to (`operations`), a bit set. */
+enum vkey_ops {
+    VKEY_CREATE = 1 << 0,
+    VKEY_READ = 1 << 1, /* retrieve */
+    VKEY_LIST = 1 << 2,
+    VKEY_DELETE = 1 << 3,
+    VKEY_CONTENT = 1 << 4,
+    VKEY_BATCH = 1 << 5,
+    VKEY_OPS_ALL = (1 << 6) - 1,
+};
+
+struct vkey_strs {
+    struct str *v;
+    size_t n;
+};
+
+/* Views point into the arena of vkey_parse(). */
+struct vkey {
+    char hash[CRYPTO_SHA256_HEX + 1];
+    struct str key_alias, key_name; /* key_name: "sk-...abcd" */
+    struct str team_id, user_id;
+    bool blocked;
+    int64_t expires_s; /* 0: never */
+    int64_t created_s;
+    unsigned operations;         /* vkey_ops */
+    struct vkey_strs providers;  /* empty: all */
+    struct vkey_strs purposes;   /* empty: all */
+    struct vkey_strs models;     /* empty: all */
+    struct vkey_strs tags;
+    struct str default_provider; /* "" none */
+    int64_t max_file_bytes;      /* 0: none */
+    int64_t file_expiry_s;       /* 0: none */
+    struct str owner;            /* "t:team", "u:user" or "k:hash" */
+};
+
+/* Read a stored record. hash is 64 hex characters. INTERNAL if the record is
+ * broken. */
+enum gw_err vkey_parse(struct arena *a, const char *hash, struct str record,
+                       struct vkey *out, struct gw_error *e) MUSTCHECK;
+
+/* Check the members that a client sent to /key/generate (or /key/update) and
+ * write the record to be stored. `old` is the record that is changed, or NULL
+ * for a new one. Unknown members, wrong types and values are INVALID_VALUE
+ * with param. */
+enum gw_err vkey_build(struct arena *a, const struct json *request,
+                       const struct json *old, struct str key_name,
+                       int64_t now_s, struct buf *record,
+                       struct gw_error *e) MUSTCHECK;
+
+/* The record as /key/info shows it (never the hash of another key, never a
+ * secret): members added to an object being built. */
+void vkey_put_info(struct json_out *j, const char *name, const char *hash,
+                   const struct json *record);
+
+/* May it be used now? KEY_BLOCKED, KEY_EXPIRED. */
+enum gw_err vkey_check(const struct vkey *k, int64_t now_s,
+                       struct gw_error *e) MUSTCHECK;
+enum gw_err vkey_check_op(const struct vkey *k, enum vkey_ops op,
+                          struct gw_error *e) MUSTCHECK;
+enum gw_err vkey_check_purpose(const struct vkey *k, struct str purpose,
+                               struct gw_error *e) MUSTCHECK;
+bool vkey_may_use(const struct vkey *k, struct str provider);
+
+/* A new secret "sk-" and 32 characters, and its hash. */
+#define VKEY_SECRET_SIZE 40
+void vkey_new_secret(char out[VKEY_SECRET_SIZE]);
+/* "sk-...abcd" */
+struct str vkey_mask(struct arena *a, struct str secret);
+void vkey_hash(struct str secret, char out[CRYPTO_SHA256_HEX + 1]);
+
+#endif

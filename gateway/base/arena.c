@@ -29,8 +29,10 @@ struct arena {
 
 static struct block *block_new(size_t size, struct block *next)
 {
-    struct block *b = xmalloc(sizeof(*b) + size);
+    struct block *b;
 
+    ASSERT(size <= SIZE_MAX - sizeof(*b));
+    b = xmalloc(sizeof(*b) + size);
     b->next = next;
     b->used = 0;
     b->size = size;
@@ -74,8 +76,8 @@ void *arena_alloc(struct arena *a, size_t size)
 
     ASSERT(need >= size);
     if (a->blocks->size - a->blocks->used < need)
-        a->blocks = block_new(MAX(need, BLOCK_BYTES - sizeof(struct block)),
-                              a->blocks);
+        a->blocks =
+            block_new(MAX(need, BLOCK_BYTES - sizeof(struct block)), a->blocks);
     p = a->blocks->bytes + a->blocks->used;
     a->blocks->used += need;
     return memset(p, 0, need);

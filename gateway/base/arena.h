@@ -25,8 +25,8 @@ void *arena_alloc(struct arena *a, size_t size) MUSTCHECK;
 /* Copies, ended by a NUL that the view does not count. */
 struct str arena_dup(struct arena *a, struct str s) MUSTCHECK;
 char *arena_cstr(struct arena *a, struct str s) MUSTCHECK;
-struct str arena_printf(struct arena *a, const char *fmt, ...) PRINTFLIKE(2, 3)
-    MUSTCHECK;
+struct str arena_printf(struct arena *a, const char *fmt, ...)
+    PRINTFLIKE(2, 3) MUSTCHECK;
 
 /* Call fn(arg) when the arena is freed. */
 void arena_on_free(struct arena *a, void (*fn)(void *arg), void *arg);

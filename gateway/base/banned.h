@@ -17,7 +17,10 @@
 /* str_to_u64 and its kin refuse garbage and overflow. */
 #pragma GCC poison atoi atol atoll
 /* Shared static state; use gmtime_r and crypto_random. */
-#pragma GCC poison localtime gmtime asctime ctime rand srand
+#pragma GCC poison localtime gmtime asctime ctime
+/* Not poisoned: OpenSSL's headers use the name for parameters. */
+int rand(void) __attribute__((error("use crypto_random")));
+void srand(unsigned seed) __attribute__((error("use crypto_random")));
 
 #undef alloca
 #pragma GCC poison alloca

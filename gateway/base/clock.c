@@ -1,16 +1,18 @@
 #include "gateway/base/clock.h"
 
+#include <stdatomic.h>
 #include <stdio.h>
 #include <time.h>
 
-static int64_t fixed_ms = -1; /* written by tests alone, before any thread */
+static _Atomic int64_t fixed_ms = -1; /* written by tests alone */
 
 static int64_t read_us(clockid_t id)
 {
+    int64_t fixed = atomic_load_explicit(&fixed_ms, memory_order_relaxed);
     struct timespec ts;
 
-    if (fixed_ms >= 0)
-        return fixed_ms * 1000;
+    if (fixed >= 0)
+        return fixed * 1000;
     clock_gettime(id, &ts);
     return (int64_t)ts.tv_sec * 1000000 + ts.tv_nsec / 1000;
 }

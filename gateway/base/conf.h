@@ -12,6 +12,9 @@
  *   file:/path                   CONF_SECRET only: the file's content without
  *                                trailing newlines
  *
+ * A key with nothing behind it ("key:", "key: ~", "key: null") counts as not
+ * written. Anchors and aliases work; merge keys ("<<") do not.
+ *
  * All memory is the arena's. Pure but for the reading of files and of the
  * environment. Any thread.
  */
@@ -22,6 +25,7 @@
 #include "gateway/base/buf.h"
 #include "gateway/base/err.h"
 
+/* clang-format off */
 enum conf_type {
     /*                  the member's type                                    */
     CONF_STR,        /* const char *, never NULL ("" when unset)             */
@@ -37,6 +41,7 @@ enum conf_type {
     CONF_SECTIONS,   /* struct conf_items: a map of name -> section          */
     CONF_SECTION_LIST, /* struct conf_items: a list of sections, name NULL   */
 };
+/* clang-format on */
 
 struct conf_strs {
     const char **v;
@@ -64,40 +69,49 @@ struct conf_items {
 
 struct conf_section;
 
+/* clang-format off */
 struct conf_key {
     const char *name; /* NULL ends a table */
     enum conf_type type;
     size_t offset;                /* of the member, in the section's struct */
     const char *def;              /* default, as one would write it; NULL: "",
                                      0, the first choice, or empty */
-    int64_t min, max;             /* both 0: any that is not negative */
+    int64_t min, max;             /* inclusive; a max of 0 is no bound, so both
+                                     0: any that is not negative */
     const char *const *choices;   /* CONF_ENUM: names, NULL-ended */
     const struct conf_section *sub; /* the three section types */
-    bool is_required;             /* its absence is a fault */
+    bool is_required;             /* its absence is a fault, in a section that
+                                     is written, an entry, or the whole file */
     const char *help;             /* one line for --print-config */
     const char *example;          /* CONF_SECTIONS, _LIST, maps: YAML lines, not
-                                     indented, printed as a comment below it */
+                                     indented, printed as a comment below it;
+                                     scalars without default: shown instead */
 };
+/* clang-format on */
 
 struct conf_section {
     size_t size; /* of the struct */
     const struct conf_key *keys;
     /* Optional: keys that depend on the value of one key of the section, named
-     * by `selector` ("type"). Returns the additional section for it, whose
-     * struct is allocated apart and stored (void *) at own_offset; NULL: the
-     * value is unknown, a fault that lists `selector_names`. */
+     * by `selector` ("type", which is required or has a default). Returns the
+     * additional section for it, whose struct is allocated apart and stored
+     * (void *) at own_offset; NULL: the value is unknown, a fault that lists
+     * `selector_names`. */
     const char *selector;
     const struct conf_section *(*select)(const char *value);
     const char *const *selector_names; /* NULL-ended */
     size_t own_offset;
-    /* Optional: looks at the filled struct as a whole. name is the map's key
-     * or NULL. A failure is reported at the section's place. */
+    /* Optional: looks at the filled struct as a whole, when nothing in it was
+     * at fault; after the check of an additional section. Also called for a
+     * section that is not written, with its defaults. name is the map's key or
+     * NULL. A failure is reported at the section's place. */
     enum gw_err (*check)(void *data, const char *name, struct gw_error *e);
 };
 
 /* The text of the file as `section`, into a struct of the arena. On failure
- * NULL, and `faults` holds one line per fault, each "file:line:column: what"
- * (as many as were found, 20 at most). An empty text is valid. */
+ * NULL, and `faults` holds one line per fault, each "file:line:column: what",
+ * with newlines between them (as many as were found, 20 at most). An empty
+ * text is valid. */
 void *conf_parse(struct arena *a, const struct conf_section *section,
                  const char *file, struct str text,
                  struct buf *faults) MUSTCHECK;

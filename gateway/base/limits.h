@@ -9,6 +9,8 @@
 #define KIB (1024u)
 #define MIB (1024u * 1024u)
 
+/* clang-format off */
+
 /* --- request heads (RFC 9112; nginx refuses at the same order) --- */
 #define LIMIT_HEAD_BYTES (32 * KIB)   /* request line and all fields */
 #define LIMIT_HEAD_FIELDS 100         /* header fields in a head */
@@ -32,23 +34,35 @@
 #define LIMIT_NAMESPACE_BYTES 16    /* the provider's part of it */
 #define LIMIT_UPSTREAM_ID_BYTES 512 /* LiteLLM's managed ids reach 300 */
 
-/* --- bytes in flight (streaming.md, section 5: measured) --- */
+/* --- bytes in flight (measured) --- */
 #define LIMIT_UPLOAD_BUFFER (512 * KIB)   /* curl's upload buffer; client reads
                                              go straight into it */
-#define LIMIT_DOWNLOAD_BUFFER (256 * KIB) /* curl's receive buffer */
-#define LIMIT_GATHER_BYTES (1 * MIB)      /* per worker: curl's 16 KiB slices
+#define LIMIT_DOWNLOAD_BUFFER (256 * KIB) /* curl's receive buffer; paused, it
+                                             keeps as much once more */
+#define LIMIT_GATHER_BYTES (512 * KIB)    /* per worker: curl's 16 KiB slices
                                              are gathered here, sent at once */
-#define LIMIT_PIPE_HIGH (512 * KIB)       /* a pipe above this holds its writer */
+#define LIMIT_PIPE_HIGH (256 * KIB)       /* a pipe above this holds its writer */
 #define LIMIT_PIPE_LOW (128 * KIB)        /* and lets it go below this */
 #define LIMIT_FILE_CHUNK (256 * KIB)      /* one read or write of file_io */
+#define LIMIT_FILE_NAME 200               /* a stored file's name: a temporary
+                                             name adds to it, 255 is all */
 #define LIMIT_SERVER_SCRATCH (64 * KIB)   /* per worker: heads are read here */
 #define LIMIT_RETRY_BODY (256 * KIB)      /* replayed on a stale connection */
+#define LIMIT_TURN_BYTES (2 * MIB)        /* received by one call before others
+                                             get their turn */
 #define LIMIT_PUMP_ROUNDS 8               /* socket_action calls per readiness */
+
+/* --- connections to providers --- */
+#define LIMIT_CLIENT_CONNS 256 /* kept alive, per worker */
+#define LIMIT_CONN_IDLE_S 30   /* idle for longer: not used again; providers'
+                                  own limits start at a few seconds */
 
 /* --- answers and errors --- */
 #define LIMIT_UPSTREAM_REPLY_BYTES (1 * MIB) /* a collected upstream reply */
 #define LIMIT_JSON_BODY_BYTES (1 * MIB)      /* an admin call's body */
+#define LIMIT_JSON_TEXT_BYTES (1 * MIB)      /* any text that is parsed */
 #define LIMIT_JSON_DEPTH 64
+#define LIMIT_JSON_VALUES 131072 /* in one text; a "{}" takes 300 bytes */
 #define LIMIT_ERROR_TEXT 512 /* gw_error.message */
 #define LIMIT_LINGER_BYTES (8 * MIB) /* read and dropped after an early reply */
 #define LIMIT_LINGER_MS 5000
@@ -56,11 +70,36 @@
                                             after an early reply, and the
                                             connection is kept */
 
+/* --- client connections --- */
+#define LIMIT_BACKLOG 1024         /* not yet accepted, per listener */
+#define LIMIT_ACCEPT_PAUSE_MS 100  /* after running out of descriptors */
+#define LIMIT_RATE_WINDOW_MS 10000 /* min_rate is measured over so much wait */
+#define LIMIT_FREE_REQUESTS 256    /* request objects kept for reuse: 1 MB */
+#define LIMIT_REPLY_HEAD_BYTES (32 * KIB) /* as much as we take */
+#define LIMIT_SEND_TURN (1 * MIB) /* of one reply per turn, then others */
+#define LIMIT_TLS_RECORD (16 * KIB) /* RFC 8446, 5.1: payload of a record */
+
 /* --- lists --- */
 #define LIMIT_LIST_MAX 10000 /* the OpenAI API's own bound */
 #define LIMIT_LIST_PAGE 500  /* records per store round trip */
 
-/* --- log --- */
+/* --- store --- */
+#define LIMIT_REDIS_COMMAND (4 * MIB) /* one command with its arguments */
+#define LIMIT_REDIS_WAITING 65536     /* commands without an answer, per worker;
+                                         more than that is a Redis that hangs */
+#define LIMIT_KEPT_KEYS 1024          /* parsed virtual keys, per worker */
+
+/* --- log, metrics --- */
 #define LIMIT_LOG_LINE (8 * KIB)
+#define LIMIT_LABEL_BYTES 128 /* a label value of a metric, cut beyond */
+
+/* --- configuration --- */
+#define LIMIT_CONF_FAULTS 20          /* reported of one file */
+#define LIMIT_CONF_DEPTH 32           /* sections within sections */
+#define LIMIT_CONF_NODES 100000       /* values read, aliases counted each time:
+                                         a few can stand for billions */
+#define LIMIT_CONF_SECRET (64u * KIB) /* a file: secret; keys are below 4 KiB */
+
+/* clang-format on */
 
 #endif

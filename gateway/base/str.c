@@ -124,6 +124,32 @@ bool str_is_utf8(struct str s)
     return true;
 }
 
+int str_hex_digit(char c)
+{
+    if (c >= '0' && c <= '9')
+        return c - '0';
+    if (c >= 'a' && c <= 'f')
+        return c - 'a' + 10;
+    if (c >= 'A' && c <= 'F')
+        return c - 'A' + 10;
+    return -1;
+}
+
+bool str_is_made_of(struct str s, const char *symbols)
+{
+    size_t nsymbols = strlen(symbols);
+
+    for (size_t i = 0; i < s.n; i++) {
+        char c = s.p[i];
+        bool is_letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+
+        if (!is_letter && !(c >= '0' && c <= '9') &&
+            !memchr(symbols, c, nsymbols))
+            return false;
+    }
+    return true;
+}
+
 bool str_glob(struct str pattern, struct str name)
 {
     size_t p = 0, n = 0, star = SIZE_MAX, mark = 0;
@@ -173,9 +199,10 @@ bool str_to_i64(struct str s, int64_t *out)
 
     if (is_negative)
         s = str_make(s.p + 1, s.n - 1);
-    if (!str_to_u64(s, &v) || v > (uint64_t)INT64_MAX)
+    if (!str_to_u64(s, &v) || v > (uint64_t)INT64_MAX + is_negative)
         return false;
-    *out = is_negative ? -(int64_t)v : (int64_t)v;
+    /* In this order the least number does not overflow on the way. */
+    *out = is_negative && v ? -(int64_t)(v - 1) - 1 : (int64_t)v;
     return true;
 }
 
@@ -194,8 +221,10 @@ static bool parse_with_unit(struct str s, const struct unit *units, size_t n,
     int64_t factor = bare_factor, v;
 
     s = str_trim(s);
-    while (digits < s.n && ((s.p[digits] >= '0' && s.p[digits] <= '9') ||
-                            s.p[digits] == '.'))
+    if (!s.n)
+        return false;
+    while (digits < s.n &&
+           ((s.p[digits] >= '0' && s.p[digits] <= '9') || s.p[digits] == '.'))
         digits++;
     unit = str_trim(str_make(s.p + digits, s.n - digits));
     if (unit.n) {
@@ -238,7 +267,7 @@ bool str_to_size(struct str s, int64_t *bytes)
 bool str_to_duration(struct str s, int64_t *ms)
 {
     static const struct unit units[] = {
-        {"ms", 1},          {"s", 1000},        {"m", 60 * 1000},
+        {"ms", 1},          {"s", 1000},         {"m", 60 * 1000},
         {"h", 3600 * 1000}, {"d", 86400 * 1000},
     };
 

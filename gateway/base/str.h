@@ -53,6 +53,10 @@ bool str_next(struct str *list, char sep, struct str *item);
 ptrdiff_t str_find(struct str s, char byte);
 /* Whether the whole is valid UTF-8 (RFC 3629: no surrogates, no overlong). */
 bool str_is_utf8(struct str s);
+/* The value of a hex digit in either case, or -1. */
+int str_hex_digit(char c);
+/* Whether s holds nothing but ASCII letters, digits and the symbols given. */
+bool str_is_made_of(struct str s, const char *symbols);
 /* Whether name matches pattern, in which * stands for any run of bytes and ?
  * for any one. Linear in the product of the lengths, no recursion. */
 bool str_glob(struct str pattern, struct str name);

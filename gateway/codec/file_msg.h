@@ -10,10 +10,10 @@
 #include "gateway/base/err.h"
 
 enum file_verb {
-    FILE_PUT,    /* the stream into a temporary name beside it, fsync, rename,
-                    fsync of the directory; all or nothing */
-    FILE_STAT,   /* size and times */
-    FILE_READ,   /* bytes [offset, offset + len) into the sink; len -1: to end */
+    FILE_PUT,  /* the stream into a temporary name beside it, fsync, rename,
+                  fsync of the directory; all or nothing */
+    FILE_STAT, /* size and times */
+    FILE_READ, /* bytes [offset, offset + len) into the sink; len -1: to end */
     FILE_REMOVE, /* absent is FILE_NOT_FOUND */
     FILE_LIST,   /* names in byte order after `name`, up to list_max */
 };

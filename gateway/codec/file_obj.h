@@ -11,10 +11,10 @@
 enum file_status { FILE_UPLOADED, FILE_PROCESSED, FILE_ERROR, FILE_DELETED };
 
 struct file_obj {
-    struct str id;         /* ours; in a provider's answer the provider's */
-    int64_t bytes;         /* -1: unknown */
-    int64_t created_at;    /* seconds; 0: unknown */
-    int64_t expires_at;    /* seconds; 0: never */
+    struct str id;      /* ours; in a provider's answer the provider's */
+    int64_t bytes;      /* -1: unknown */
+    int64_t created_at; /* seconds; 0: unknown */
+    int64_t expires_at; /* seconds; 0: never */
     struct str filename;
     struct str purpose;
     enum file_status status;
@@ -25,7 +25,7 @@ struct file_obj {
 
 /* "processed" and so on. */
 const char *file_status_name(enum file_status s);
-/* Any provider's word for a status, in any case (providers.md, 19.1): ACTIVE,
+/* Any provider's word for a status, in any case: ACTIVE,
  * READY, ok, pending, PROCESSING, … Unknown and absent are FILE_PROCESSED. */
 enum file_status file_status_of(struct str word);
 
@@ -34,7 +34,7 @@ enum file_status file_status_of(struct str word);
 void file_obj_put(struct json_out *j, const char *name,
                   const struct file_obj *f);
 
-/* Read a provider's file object, forgiving (providers.md, section 18): numbers
+/* Read a provider's file object, forgiving: numbers
  * as strings; times as int, float, digits, RFC 3339 or milliseconds; members
  * missing or null; createdAt. UPSTREAM_BAD_RESPONSE unless it is an object
  * with an id (a string, 1 to LIMIT_UPSTREAM_ID_BYTES). */

@@ -15,7 +15,8 @@ struct json; /* a value; opaque */
 
 /* Parse a whole text; freed with the arena. NULL and *e (INVALID_JSON with
  * line and column) unless it is one JSON value, at most LIMIT_JSON_DEPTH deep,
- * without duplicate members and NUL in strings. */
+ * without duplicate members and NUL in strings, and within
+ * LIMIT_JSON_TEXT_BYTES and LIMIT_JSON_VALUES. */
 struct json *json_parse(struct arena *a, struct str text,
                         struct gw_error *e) MUSTCHECK;
 
@@ -31,9 +32,12 @@ struct json *json_get(const struct json *object, const char *name);
 struct json *json_at(const struct json *array, size_t i);
 /* Elements of an array or members of an object; else 0. */
 size_t json_count(const struct json *v);
-/* The i-th member, in the order of the text: NULL past the end. */
-struct json *json_member(const struct json *object, size_t i,
-                         struct str *name);
+/* The i-th member, in the order of the text: NULL past the end. Counts from
+ * the first one each time: for small objects. */
+struct json *json_member(const struct json *object, size_t i, struct str *name);
+/* All members in that order: *at is NULL before the first call; NULL at the
+ * end. */
+struct json *json_next(const struct json *object, void **at, struct str *name);
 
 /* The string, or STR_NULL for anything else. */
 struct str json_str(const struct json *v);
@@ -42,7 +46,7 @@ struct str json_str(const struct json *v);
 bool json_int(const struct json *v, int64_t *out) MUSTCHECK;
 bool json_bool(const struct json *v, bool dflt);
 
-/* The value as compact text, appended. */
+/* The value as compact text, appended; NULL becomes null. */
 void json_dump(struct buf *out, const struct json *v);
 
 /* Building: text appended to a buffer, commas looked after.

@@ -10,10 +10,13 @@
 
 #include "gateway/base/buf.h"
 
+/* A value that holds the boundary at the start of a line would add parts of
+ * its own: it is written as an empty one. */
 void mime_add_field(struct buf *out, struct str boundary, struct str name,
                     struct str value);
-/* The file part's headers up to and including the blank line. An empty
- * content_type is written as application/octet-stream. */
+/* The file part's headers up to and including the blank line. A
+ * content_type that is empty, or would break the line, is written as
+ * application/octet-stream. */
 void mime_open_file(struct buf *out, struct str boundary, struct str name,
                     struct str filename, struct str content_type);
 /* What ends the file's data and the form. */

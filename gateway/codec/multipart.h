@@ -6,14 +6,17 @@
  * prefix of the delimiter, none is stored: when they turn out to be data they
  * are handed on from the delimiter itself.
  *
- * Accepted: a preamble and an epilogue (bounded by the caller), header names in
- * any case, extra part headers, white space after the boundary, a missing CRLF
- * after the closing delimiter, quoted and bare parameters, both quotings of a
- * quote (\" and %22), filename* (RFC 5987; wins over filename).
- * Refused (INVALID_MULTIPART): no closing delimiter, a part without
- * Content-Disposition: form-data and a name, header blocks over
- * LIMIT_PART_HEAD_BYTES, more than LIMIT_PARTS parts, NUL in a header, names
- * that are not UTF-8.
+ * Accepted: a preamble (LIMIT_PREAMBLE_BYTES) and an epilogue (bounded by the
+ * caller), header names in any case, extra part headers, white space after the
+ * boundary, a missing CRLF after the closing delimiter, quoted and bare
+ * parameters, both quotings of a quote (\" and %22), filename* (RFC 5987; wins
+ * over filename, ignored unless in UTF-8).
+ * Refused (INVALID_MULTIPART): no closing delimiter, a delimiter followed by
+ * anything but white space and CRLF or "--", a part whose data begins with the
+ * boundary (readers differ about what it means), a part without
+ * Content-Disposition: form-data and a name, or with two of them, header blocks
+ * over LIMIT_PART_HEAD_BYTES, folded header lines, more than LIMIT_PARTS parts,
+ * NUL in a header, names that are not UTF-8.
  */
 #ifndef FILEMUX_CODEC_MULTIPART_H
 #define FILEMUX_CODEC_MULTIPART_H
@@ -23,7 +26,7 @@
 struct multipart_part {
     struct str name;         /* decoded */
     struct str filename;     /* decoded, without any directory; STR_NULL when
-                                the part has none */
+                                the part has none; may hold CR and LF */
     struct str content_type; /* as sent, or STR_NULL */
 };
 
@@ -41,8 +44,10 @@ struct multipart {
     void *arg;
     int state;
     size_t parts;
-    size_t matched; /* bytes of the delimiter that the last input ended in */
-    uint64_t consumed;
+    size_t implied;    /* bytes of the delimiter that need not be there */
+    size_t matched;    /* and those behind them that the last input ended in */
+    uint64_t consumed; /* up to date in part_begin, too */
+    bool is_paused;
     char delimiter[4 + LIMIT_BOUNDARY_BYTES + 1]; /* CRLF "--" boundary */
     size_t delimiter_n;
     size_t preamble_n;
@@ -75,8 +80,8 @@ static inline size_t multipart_held(const struct multipart *m)
 }
 /* The closing delimiter was seen. What follows is epilogue and is ignored. */
 bool multipart_is_done(const struct multipart *m);
-/* The body has ended: INVALID_MULTIPART unless done. */
-enum gw_err multipart_finish(struct multipart *m,
-                             struct gw_error *e) MUSTCHECK;
+/* The body has ended: INVALID_MULTIPART unless done. part_end() was then not
+ * called for the last part. */
+enum gw_err multipart_finish(struct multipart *m, struct gw_error *e) MUSTCHECK;
 
 #endif

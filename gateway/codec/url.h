@@ -21,7 +21,8 @@ struct str url_query_get(struct arena *a, struct str raw_query,
 
 /* base without trailing slashes, then path (starting with a slash). */
 struct str url_join(struct arena *a, struct str base, struct str path);
-/* "https://host:port" of a URL, or STR_NULL if it is no http(s) URL. */
+/* "https://host:port" of a URL, or STR_NULL if it is no http(s) URL or its
+ * host is written in a way that readers differ about (user@, backslashes). */
 struct str url_origin(struct str url);
 
 #endif

@@ -2,21 +2,35 @@
 #ifndef FILEMUX_PROVIDERS_PROV_UTIL_H
 #define FILEMUX_PROVIDERS_PROV_UTIL_H
 
+#include "gateway/codec/json.h"
 #include "providers/provider.h"
 
-/* Start x->http: method, base URL joined with the printf-ed path, the
- * configured extra headers. Ids in the path must be url_encoded(). */
+/* Start x->http: method, base URL joined with the printf-ed path (which starts
+ * with a slash), the configured extra headers. Ids in the path must be
+ * url_encoded(). */
 void prov_http(struct prov_op *op, struct prov_exchange *x, const char *method,
                const char *path_fmt, ...) PRINTFLIKE(4, 5);
+/* Add a field, unless the configured headers have set it. */
+void prov_field(struct prov_op *op, struct prov_exchange *x, const char *name,
+                struct str value);
 
-/* Turn a response outside 2xx into an error as providers.md, 19.4 says: the
- * provider's 400, 404, 413, 415, 422, 429 pass with their message and
- * Retry-After; 401 (and 403 about the credential) are UPSTREAM_AUTH; 5xx 502.
- * Reads every error shape of section 18 (nested, string, detail, XML, HTML,
- * empty). The upstream id is removed from the message; a message over 400
- * bytes is cut; HTML is never passed on. */
+/* For the checks of configured headers and of what goes into them: BUG()s of
+ * http_fields_add() must not be an operator's to cause. */
+bool prov_is_field_name(struct str name);
+bool prov_is_field_value(struct str value);
+
+/* Turn a response outside 2xx into an error, by the table of
+ * providers/README.md: the provider's 400, 402, 404, 409, 413, 415, 416, 422
+ * and 429 pass with its message, 401 and 403 are UPSTREAM_AUTH, the rest is
+ * 502 to 504. Retry-After is passed on wherever it was sent. The message is
+ * found in any of the shapes in use and cleaned as prov_said.h tells. */
 enum gw_err prov_http_error(const struct prov_op *op,
                             const struct http_res *res, struct gw_error *e);
+
+/* Seconds that the response asks to wait, from retry-after-ms or Retry-After
+ * (seconds or a date, seen from now_s); 0 for none, at most a day. */
+int prov_retry_after(struct arena *a, const struct http_fields *fields,
+                     int64_t now_s);
 
 /* Parse the response's body as JSON, or UPSTREAM_BAD_RESPONSE. */
 struct json *prov_json(struct prov_op *op, const struct http_res *res,

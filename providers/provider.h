@@ -34,7 +34,7 @@ enum prov_cap {
     PROV_CAN_CONTENT = 1 << PROV_CONTENT,
     PROV_CAN_ALL = (1 << PROV_OPCODES) - 1,
     /* The upload is a form: the client's own framing of the file and of what
-     * follows it may be relayed as it came (providers.md, 4.5). */
+     * follows it may be relayed as it came, under the client's boundary. */
     PROV_FORM = 1 << 8,
     /* The upload's exact length must be known before it starts. */
     PROV_NEEDS_LENGTH = 1 << 9,
@@ -57,15 +57,16 @@ struct provider_conf {
     const struct provider_type *type;
     const char *type_name;
     const char *ns; /* the namespace in ids: never "" after the check */
+    char derived_ns[LIMIT_NAMESPACE_BYTES + 1]; /* where ns may point */
     const char *base_url;
-    int64_t timeout_ms;         /* no progress for so long ends an exchange */
+    int64_t timeout_ms; /* no progress for so long ends an exchange */
     int64_t connect_timeout_ms;
-    struct conf_pairs headers;  /* added to every request */
-    int64_t max_file_bytes;     /* 0: the global limit alone */
+    struct conf_pairs headers; /* added to every request */
+    int64_t max_file_bytes;    /* 0: the global limit alone */
     const char *ca_file;
     const char *proxy;
-    int64_t default_expiry_ms;  /* 0: none */
-    void *own;                  /* the type's section (type->section) */
+    int64_t default_expiry_ms; /* 0: none */
+    void *own;                 /* the type's section (type->section) */
 };
 
 /* The configuration section of an entry of `providers:`; its selector "type"
@@ -92,22 +93,24 @@ struct prov_op {
     enum prov_opcode code;
     const struct provider_conf *conf;
     struct arena *arena;
-    void *state;   /* conf->type->state_size zeroed bytes */
-    int64_t now_s; /* wall clock at begin */
-    struct str upstream_id;     /* get, delete, content */
-    struct str object_name;     /* create: the ULID of our id */
-    struct prov_upload upload;  /* create */
-    int64_t range_first;        /* content: -1 none */
-    int64_t range_last;         /* content: inclusive, -1 to the end */
-    struct str if_none_match;   /* unused by most; "" */
-    struct str list_cursor;     /* list: "" is the first page */
+    void *state;               /* conf->type->state_size zeroed bytes */
+    int64_t now_s;             /* wall clock at begin */
+    struct str upstream_id;    /* get, delete, content */
+    struct str shown_id;       /* stands for upstream_id in messages: our id;
+                                  "" when there is none */
+    struct str object_name;    /* create: the ULID of our id */
+    struct prov_upload upload; /* create */
+    int64_t range_first;       /* content: -1 none */
+    int64_t range_last;        /* content: inclusive, -1 to the end */
+    struct str if_none_match;  /* unused by most; "" */
+    struct str list_cursor;    /* list: "" is the first page */
 
-    struct file_obj file;       /* create, get: the provider's object, id is
-                                   the provider's */
-    struct file_obj *list;      /* list: one page */
+    struct file_obj file;  /* create, get: the provider's object, id is
+                              the provider's */
+    struct file_obj *list; /* list: one page */
     size_t nlist;
-    struct str next_cursor;     /* list: "" when it was the last page */
-    struct str content_type;    /* content: what the provider said */
+    struct str next_cursor;  /* list: "" when it was the last page */
+    struct str content_type; /* content: what the provider said */
 };
 
 enum prov_step {
@@ -123,12 +126,16 @@ struct prov_exchange {
 };
 
 struct provider_type {
-    const char *name; /* as written in the configuration: "openai" */
+    const char *name;    /* as written in the configuration: "openai" */
     const char *systems; /* for the README's table: "OpenAI, Nebius, …" */
-    unsigned caps;    /* or-ed prov_cap, at most */
+    unsigned caps;       /* or-ed prov_cap, at most */
     const struct conf_section *section; /* its own keys; its `check` runs at
                                            load */
     size_t state_size;
+    /* Looks at an entry as a whole when it is loaded: fills defaults in that
+     * depend on its own keys (base_url), and says what cannot work. Optional.
+     * The entry's common keys are checked after it. */
+    enum gw_err (*check)(struct provider_conf *c, struct gw_error *e);
     /* What this configured instance can do: a subset of caps. Optional: NULL
      * means all of caps. */
     unsigned (*caps_of)(const struct provider_conf *c);

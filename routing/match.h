@@ -14,7 +14,9 @@ struct route_facts {
     struct str team;
     const struct str *tags;
     size_t ntags;
-    int64_t size; /* declared size of the body; -1 unknown */
+    int64_t size;  /* declared size of the body; -1 unknown */
+    uint64_t draw; /* the request's lot, for weighted pools: any number, the
+                      same each time the same request is looked at */
 };
 
 /* The conditions of a rule: `match: {…}`. "" or 0 is not asked. */

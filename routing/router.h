@@ -22,7 +22,12 @@ struct pool_member {
     const char *provider;
     int64_t weight;
 };
+enum pool_policy {
+    POOL_PRIORITY, /* the members in their order */
+    POOL_WEIGHTED, /* each first as often as its weight says */
+};
 struct pool_conf {
+    int policy;                /* enum pool_policy */
     struct conf_items members; /* struct pool_member */
 };
 
@@ -47,11 +52,11 @@ extern const struct conf_section model_section, pool_section,
 /* Hints in a request. STR_NULL: not there. form_*: STR_NULL while the fields
  * after the file are not in. */
 struct route_hints {
-    struct str path;        /* /<provider>/v1/files */
-    struct str header;      /* x-filemux-provider, custom-llm-provider */
-    struct str query;       /* provider, custom_llm_provider */
-    struct str form;        /* fields of the same names */
-    struct str model;       /* header, query or field; target_model_names */
+    struct str path;          /* /<provider>/v1/files */
+    struct str header;        /* x-filemux-provider, custom-llm-provider */
+    struct str query;         /* provider, custom_llm_provider */
+    struct str form;          /* fields of the same names */
+    struct str model;         /* header, query or field; target_model_names */
     bool fields_are_complete; /* no further form field can come */
 };
 
@@ -61,7 +66,14 @@ struct route_decision {
     char reason[96]; /* for the log: "rule 2", "default", "header" */
 };
 
-/* GW_OK and *d; or UNKNOWN_PROVIDER (with param), PROVIDER_NOT_ALLOWED,
+/* A model of several names (target_model_names) is INVALID_VALUE yet. A model
+ * that the key may not use is refused whatever picks the provider; one that is
+ * not in the table picks none. A rule or a default of the key's that leads to
+ * a provider which the key may not use is refused, as another might break what
+ * the rule is for; the global default gives way to the first provider of the
+ * file that the key may use. key NULL: everything is allowed.
+ *
+ * GW_OK and *d; or UNKNOWN_PROVIDER (with param), PROVIDER_NOT_ALLOWED,
  * MODEL_NOT_ALLOWED, INVALID_VALUE. *needs_fields is set (and GW_OK returned,
  * d->n 0) when only form fields still to come can decide: spool. `providers`
  * are the configured names (struct conf_items in the file's order). */

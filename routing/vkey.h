@@ -33,10 +33,10 @@ struct vkey {
     bool blocked;
     int64_t expires_s; /* 0: never */
     int64_t created_s;
-    unsigned operations;         /* vkey_ops */
-    struct vkey_strs providers;  /* empty: all */
-    struct vkey_strs purposes;   /* empty: all */
-    struct vkey_strs models;     /* empty: all */
+    unsigned operations;        /* vkey_ops */
+    struct vkey_strs providers; /* empty: all */
+    struct vkey_strs purposes;  /* empty: all */
+    struct vkey_strs models;    /* empty: all */
     struct vkey_strs tags;
     struct str default_provider; /* "" none */
     int64_t max_file_bytes;      /* 0: none */
@@ -51,15 +51,18 @@ enum gw_err vkey_parse(struct arena *a, const char *hash, struct str record,
 
 /* Check the members that a client sent to /key/generate (or /key/update) and
  * write the record to be stored. `old` is the record that is changed, or NULL
- * for a new one. Unknown members, wrong types and values are INVALID_VALUE
- * with param. */
+ * for a new one: what the request does not mention stays, what it sets to null
+ * or "" is cleared. key_name "" keeps the old one's. Members of LiteLLM's that
+ * mean nothing here are dropped; unknown members, wrong types and values are
+ * INVALID_VALUE with param. request NULL is an empty one. */
 enum gw_err vkey_build(struct arena *a, const struct json *request,
                        const struct json *old, struct str key_name,
                        int64_t now_s, struct buf *record,
                        struct gw_error *e) MUSTCHECK;
 
-/* The record as /key/info shows it (never the hash of another key, never a
- * secret): members added to an object being built. */
+/* The record as /key/info shows it, in LiteLLM's shape: an object with every
+ * member, times as text, the hash as "token" unless it is NULL; never a
+ * secret. */
 void vkey_put_info(struct json_out *j, const char *name, const char *hash,
                    const struct json *record);
 

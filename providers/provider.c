@@ -1,0 +1,201 @@
+#include "providers/provider.h"
+
+#include "gateway/codec/fileid.h"
+#include "gateway/codec/url.h"
+#include "providers/prov_util.h"
+#include "providers/registry.h"
+
+/* The keys that every entry of `providers:` has, and what must hold of them.
+ * What a type needs besides is its own section; its check runs first, for it
+ * may fill in a base_url. */
+
+#define NAME_MAX_BYTES 64
+
+const char *prov_opcode_name(enum prov_opcode code)
+{
+    static const char *const names[PROV_OPCODES] = {[PROV_CREATE] = "create",
+                                                    [PROV_GET] = "get",
+                                                    [PROV_LIST] = "list",
+                                                    [PROV_DELETE] = "delete",
+                                                    [PROV_CONTENT] = "content"};
+
+    return names[code];
+}
+
+static bool is_lower_or_digit(char c)
+{
+    return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9');
+}
+
+static bool is_name_byte(char c)
+{
+    return is_lower_or_digit(c) || (c >= 'A' && c <= 'Z') || c == '-' ||
+           c == '_' || c == '.';
+}
+
+/* A name stands in paths (/<provider>/v1/files), in Redis keys and in the
+ * metrics' labels. */
+static enum gw_err check_name(const char *name, struct gw_error *e)
+{
+    struct str s = str_of(name);
+    bool is_valid = s.n > 0 && s.n <= NAME_MAX_BYTES;
+    size_t i;
+
+    for (i = 0; i < s.n && is_valid; i++)
+        is_valid = is_name_byte(s.p[i]);
+    if (is_valid)
+        return GW_OK;
+    return err_set(e, GW_INVALID_VALUE,
+                   "the name of a provider must be 1 to %d of a-z A-Z 0-9 "
+                   "- _ .",
+                   NAME_MAX_BYTES);
+}
+
+/* Without a namespace, the name's part in a-z0-9 serves. */
+static enum gw_err set_namespace(struct provider_conf *c, struct gw_error *e)
+{
+    const char *from;
+    size_t n = 0;
+
+    if (c->ns[0] && !fileid_is_namespace(str_of(c->ns)))
+        return err_set(e, GW_INVALID_VALUE,
+                       "'namespace' must be 1 to %d of a-z0-9",
+                       LIMIT_NAMESPACE_BYTES);
+    if (c->ns[0])
+        return GW_OK;
+    for (from = c->name; *from; from++)
+        if (is_lower_or_digit(*from) && n < LIMIT_NAMESPACE_BYTES)
+            c->derived_ns[n++] = *from;
+    c->ns = c->derived_ns;
+    if (n == 0)
+        return err_set(e, GW_INVALID_VALUE,
+                       "'namespace' is needed: the name holds nothing of "
+                       "a-z0-9");
+    return GW_OK;
+}
+
+/* A query would end up in the middle of every URL, and credentials belong in
+ * a secret key, not in a URL that gets printed. */
+static enum gw_err check_base_url(const struct provider_conf *c,
+                                  struct gw_error *e)
+{
+    struct str url = str_of(c->base_url);
+    size_t i;
+
+    if (url.n == 0)
+        return GW_OK;
+    if (!url_origin(url).p)
+        return err_set(e, GW_INVALID_VALUE,
+                       "'base_url' must be an http:// or https:// URL "
+                       "without credentials");
+    for (i = 0; i < url.n; i++)
+        if ((unsigned char)url.p[i] <= ' ' || url.p[i] == '?' ||
+            url.p[i] == '#' || (unsigned char)url.p[i] >= 0x7f)
+            return err_set(e, GW_INVALID_VALUE,
+                           "'base_url' must have no query, fragment, space "
+                           "or byte outside ASCII");
+    return GW_OK;
+}
+
+/* Those that http_client writes itself, and that decide where a body ends. */
+static bool is_framing(struct str name)
+{
+    static const char *const names[] = {
+        "host",       "content-length", "transfer-encoding",
+        "connection", "content-type",   "expect"};
+    size_t i;
+
+    for (i = 0; i < COUNTOF(names); i++)
+        if (str_eq_nocase(name, str_of(names[i])))
+            return true;
+    return false;
+}
+
+static enum gw_err check_headers(const struct provider_conf *c,
+                                 struct gw_error *e)
+{
+    size_t i;
+
+    for (i = 0; i < c->headers.n; i++) {
+        struct str name = str_of(c->headers.v[i].key);
+
+        if (!prov_is_field_name(name) || is_framing(name))
+            return err_set(e, GW_INVALID_VALUE,
+                           "'headers' cannot set the field '%.*s'",
+                           STR_ARG(name));
+        if (!prov_is_field_value(str_of(c->headers.v[i].value)))
+            return err_set(e, GW_INVALID_VALUE,
+                           "'headers' has a control character in '%.*s'",
+                           STR_ARG(name));
+    }
+    return GW_OK;
+}
+
+static enum gw_err check(void *data, const char *name, struct gw_error *e)
+{
+    struct provider_conf *c = data;
+
+    c->name = name;
+    c->type = registry_find(c->type_name);
+    if (!c->type) /* which the reader of the file has told already */
+        return GW_OK;
+    if (check_name(name, e) || set_namespace(c, e))
+        return e->err;
+    if (c->type->check && c->type->check(c, e))
+        return e->err;
+    if (check_base_url(c, e))
+        return e->err;
+    return check_headers(c, e);
+}
+
+static const struct conf_section *select_type(const char *value)
+{
+    const struct provider_type *t = registry_find(value);
+
+    return t ? t->section : NULL;
+}
+
+#define AT(member) offsetof(struct provider_conf, member)
+
+/* clang-format off */
+static const struct conf_key keys[] = {
+    {.name = "type", .type = CONF_STR, .offset = AT(type_name),
+     .is_required = true,
+     .help = "the kind of provider: a name of the table in providers/README.md"},
+    {.name = "base_url", .type = CONF_STR, .offset = AT(base_url),
+     .help = "where its API is, up to and including a version such as /v1; "
+             "empty: where the vendor has it"},
+    {.name = "namespace", .type = CONF_STR, .offset = AT(ns),
+     .help = "its part of the ids handed out, 1 to 16 of a-z0-9; empty: the "
+             "name without other characters"},
+    {.name = "timeout", .type = CONF_DURATION, .offset = AT(timeout_ms),
+     .def = "120s", .min = 1, .max = 3600000,
+     .help = "a transfer without progress for so long is given up"},
+    {.name = "connect_timeout", .type = CONF_DURATION,
+     .offset = AT(connect_timeout_ms), .def = "10s", .min = 1, .max = 600000,
+     .help = "time to connect, TLS included"},
+    {.name = "headers", .type = CONF_STR_MAP, .offset = AT(headers),
+     .help = "header fields added to every request",
+     .example = "x-team: files"},
+    {.name = "max_file_bytes", .type = CONF_SIZE, .offset = AT(max_file_bytes),
+     .help = "the largest file it takes; 0: the global limit alone"},
+    {.name = "ca_file", .type = CONF_STR, .offset = AT(ca_file),
+     .help = "certificates to trust (PEM) in place of the system's"},
+    {.name = "proxy", .type = CONF_STR, .offset = AT(proxy),
+     .help = "HTTP or SOCKS proxy, as a URL; empty: none"},
+    {.name = "default_expiry", .type = CONF_DURATION,
+     .offset = AT(default_expiry_ms),
+     .help = "files without expires_after end after this; 0: never"},
+    {.name = NULL},
+};
+/* clang-format on */
+
+const struct conf_section provider_conf_section = {
+    .size = sizeof(struct provider_conf),
+    .keys = keys,
+    .selector = "type",
+    .select = select_type,
+    .selector_names = registry_names,
+    .own_offset = AT(own),
+    .check = check,
+};

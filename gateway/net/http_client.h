@@ -7,9 +7,14 @@
  * it is the provider's turn, and none while it is the client's.
  *
  * An upload is never lost to a kept-alive connection that the provider has
- * closed meanwhile: a body up to LIMIT_RETRY_BODY is replayed, a longer one
- * (or one of unknown length) gets a connection that is fresh or was used within
- * seconds.
+ * closed meanwhile: a stream of known length up to LIMIT_RETRY_BODY is kept
+ * while it is sent and sent again on a fresh connection, as long as no byte of
+ * an answer came; a longer one (or one of unknown length) always gets a fresh
+ * connection. Bodies of memory alone can always be sent again.
+ *
+ * A stream segment of exact length must be all that is left of the stream. The
+ * body's last byte is held back until the stream has ended well: a request
+ * whose source is too short, too long or fails is never completed.
  *
  * All calls on the worker's loop. Callbacks come from the loop, never from
  * inside a call.
@@ -27,8 +32,7 @@ struct client_call; /* one exchange */
 void http_client_global_init(void);
 void http_client_global_cleanup(void);
 
-struct http_client *http_client_open(struct loop *l,
-                                     struct metrics *m) MUSTCHECK;
+struct http_client *http_client_open(struct loop *l) MUSTCHECK;
 /* All calls must be over. */
 void http_client_close(struct http_client *c);
 
@@ -49,11 +53,16 @@ struct client_call_ops {
      * is the time to start the reply. Otherwise the body is being collected.
      * Optional. */
     void (*head)(void *arg, const struct http_res *res);
-    /* Over. e->err is GW_OK when the answer is complete (whatever its status),
-     * else UPSTREAM_UNREACHABLE (nothing was sent), UPSTREAM_BROKEN,
-     * UPSTREAM_TIMEOUT, UPSTREAM_BAD_RESPONSE, or what the source failed with.
-     * A sink has got its end or its error before this. res is valid during the
-     * call; its status is 0 when no head came. The call is gone after it. */
+    /* Over. e->err is GW_OK when the answer is complete (whatever its status;
+     * a collected body over the bound is cut and counts as complete), else
+     * UPSTREAM_UNREACHABLE (nothing was sent), UPSTREAM_BROKEN (also a success
+     * before the whole body was sent), UPSTREAM_TIMEOUT,
+     * UPSTREAM_BAD_RESPONSE, CLIENT_GONE (the sink's reader gave up), or what
+     * the source failed with (INTERNAL when it broke its word on the length).
+     * A sink has got its end or its error before this, if head() said that the
+     * body goes there; otherwise it and the source are let go without an
+     * outcome. res is valid during the call; its status is 0 when no head came.
+     * The call is gone after it. */
     void (*done)(void *arg, const struct http_res *res,
                  const struct gw_error *e);
 };

@@ -20,7 +20,7 @@
  * connection without a request and a body or an answer without progress
  * (idle_timeout), a body slower than min_rate over any ten seconds in which
  * bytes were asked for: 408. A client that goes away is noticed even while
- * nothing is read from it.
+ * nothing is read from it; one that closes its sending half counts as gone.
  *
  * One server per worker thread; all calls on its loop.
  */
@@ -51,8 +51,8 @@ struct http_server_ops {
     /* A head was refused by us (err is filled). Write the body of the answer
      * (the error envelope) and its Content-Type is application/json. For the
      * access log and the envelope in one place. */
-    void (*refused)(void *arg, const struct gw_error *err,
-                    const char *peer, struct buf *body);
+    void (*refused)(void *arg, const struct gw_error *err, const char *peer,
+                    struct buf *body);
 };
 
 /* The server on this loop; no listener yet. metrics is the worker's shard. */
@@ -64,6 +64,10 @@ struct http_server *http_server_open(struct loop *l,
 void http_server_set_limits(struct http_server *s,
                             const struct http_server_limits *limits);
 
+/* Is the address free for a listener? Asked once per process, before the
+ * first: http_server_listen() shares it with whoever asks. */
+enum gw_err http_server_probe(const char *address,
+                              struct gw_error *e) MUSTCHECK;
 /* Listen on "host:port", "[v6]:port" or "unix:/path", with SO_REUSEPORT.
  * tag comes back in server_req_listener(). cert and key ("" for none) turn TLS
  * on. */

@@ -18,16 +18,18 @@ struct spool_limits {
     const char *dir; /* of the temporary file */
 };
 
-/* done(arg, e): the source has ended; e->err is GW_OK, or the source's error,
- * FILE_TOO_LARGE, DISK_FULL. Not called after spool_free(). */
+/* done(arg, e), from the loop: the source has ended and is let go; e->err is
+ * GW_OK, or the source's error, FILE_TOO_LARGE, DISK_FULL, INTERNAL. Not called
+ * after spool_free(). */
 struct spool *spool_new(struct file_io *io, struct loop *l,
                         const struct spool_limits *limits, struct pipe *source,
                         void (*done)(void *arg, const struct gw_error *e),
                         void *arg) MUSTCHECK;
 /* Bytes held. */
 int64_t spool_size(const struct spool *s);
-/* Become the writer of `out` and send everything from the start; may be done
- * again (another attempt) with a new pipe after the last one is over. */
+/* Become the (pulled) writer of `out` and send everything from the start. May
+ * be done again with a new pipe, for another attempt; that lets go of the last
+ * one, which must live until then, or until spool_free(). */
 void spool_replay(struct spool *s, struct pipe *out);
 /* At any time; the pipes are let go. */
 void spool_free(struct spool *s);

@@ -12,34 +12,35 @@
 #include "gateway/base/arena.h"
 #include "gateway/store/redis.h"
 
-#define JOURNAL_LEASE_MS 60000   /* how long an entry is its writer's */
-#define JOURNAL_RENEW_MS 20000   /* writers renew this often */
-#define SWEEPER_LEASE_MS 30000
+#define SWEEPER_LEASE_MS 30000 /* how long a sweeper leads unrenewed */
 
 struct journal_entry {
-    struct str id;          /* the file id of ours */
+    struct str id; /* the file id of ours */
     struct str owner, key_hash;
     struct str provider;
     struct str upstream_id; /* where the provider lets us name it; else "" */
     struct str filename, purpose, content_type;
-    int64_t bytes;          /* -1: unknown when it was begun */
+    int64_t bytes; /* -1: unknown when it was begun */
     int64_t begun_ms;
-    int64_t expires_at;     /* seconds; 0 none */
-    int64_t tries;          /* sweeps that looked at it */
+    int64_t expires_at; /* seconds; 0 none */
+    int64_t tries;      /* sweeps that looked at it */
 };
 
 typedef void journal_done_callback(void *arg, bool changed,
                                    const struct gw_error *e);
 
-struct redis_call *journal_begin(struct redis *r,
-                                 const struct journal_entry *j,
-                                 journal_done_callback *fn, void *arg);
+/* The entry is its writer's for lease_ms, by Redis's clock. An entry with the
+ * same id is replaced: the upload goes on at another provider. */
+struct redis_call *journal_begin(struct redis *r, const struct journal_entry *j,
+                                 int64_t lease_ms, journal_done_callback *fn,
+                                 void *arg);
 struct redis_call *journal_clear(struct redis *r, struct str id,
                                  journal_done_callback *fn, void *arg);
-/* Move the leases of entries of ours (those that are still there). */
+/* Move the leases of entries of ours (those that are still there) to lease_ms
+ * from now. changed: all of them are there. */
 struct redis_call *journal_renew(struct redis *r, const struct str *ids,
-                                 size_t n, journal_done_callback *fn,
-                                 void *arg);
+                                 size_t n, int64_t lease_ms,
+                                 journal_done_callback *fn, void *arg);
 /* Put off an entry that could not be mended now; counts a try. */
 struct redis_call *journal_postpone(struct redis *r, struct str id,
                                     int64_t by_ms, journal_done_callback *fn,
@@ -50,8 +51,9 @@ typedef void journal_due_callback(void *arg, const struct journal_entry *v,
                                   size_t n, const struct gw_error *e);
 struct redis_call *journal_due(struct redis *r, struct arena *a, size_t max,
                                journal_due_callback *fn, void *arg);
-/* Are there live entries alike (same provider, filename, begun before now)?
- * Then a file found upstream may be theirs. changed: yes. */
+/* Are there other live entries alike (same provider and filename)? Then a file
+ * found upstream may be theirs. changed: yes. An entry that was put off is not
+ * live. */
 struct redis_call *journal_has_rival(struct redis *r,
                                      const struct journal_entry *j,
                                      journal_done_callback *fn, void *arg);

@@ -18,6 +18,7 @@
 struct key_store; /* one per worker */
 
 struct key_store *key_store_open(struct redis *r) MUSTCHECK;
+/* Calls of key_store_get() under way are cancelled. */
 void key_store_close(struct key_store *s);
 
 /* Parsed keys are refcounted: a holder keeps its pointer valid. */
@@ -56,13 +57,22 @@ typedef void key_store_done_callback(void *arg, bool changed,
 typedef void key_store_raw_callback(void *arg, struct str record,
                                     const struct gw_error *e);
 
-/* A new record; changed is false when the alias is taken ("" is none). */
+/* A new record; changed is false when the key exists or the alias is taken (""
+ * is none). */
 struct redis_call *key_store_put(struct key_store *s, const char *hash,
                                  struct str alias, int64_t created_s,
-                                 struct str record,
-                                 key_store_done_callback *fn, void *arg);
+                                 struct str record, key_store_done_callback *fn,
+                                 void *arg);
+/* Another record for a key, under the same hash or (a new secret) under another
+ * one; old_record is what it was made of, byte for byte. changed is false when
+ * the stored record is not that one any longer, or the new hash or the alias is
+ * taken: nothing was written; read it again. */
+struct redis_call *key_store_replace(struct key_store *s, const char *old_hash,
+                                     struct str old_record, const char *hash,
+                                     struct str alias, struct str record,
+                                     key_store_done_callback *fn, void *arg);
 /* Set one member of an existing record atomically (value is JSON text);
- * the callback gets the record as it is now. */
+ * the callback gets the record as it is now. Not for key_alias. */
 struct redis_call *key_store_set_member(struct key_store *s, const char *hash,
                                         const char *member, struct str value,
                                         key_store_raw_callback *fn, void *arg);
@@ -74,14 +84,14 @@ struct redis_call *key_store_delete(struct key_store *s, const char *hash,
 struct redis_call *key_store_by_alias(struct key_store *s, struct str alias,
                                       key_store_raw_callback *fn, void *arg);
 
-/* A page of keys, the newest first. */
+/* A page of keys, the newest first; v and what it points to are the arena's. */
 struct key_store_entry {
     char hash[CRYPTO_SHA256_HEX + 1];
     struct str record;
 };
-typedef void key_store_list_callback(void *arg,
-                                     const struct key_store_entry *v, size_t n,
-                                     int64_t total, const struct gw_error *e);
+typedef void key_store_list_callback(void *arg, const struct key_store_entry *v,
+                                     size_t n, int64_t total,
+                                     const struct gw_error *e);
 struct redis_call *key_store_list(struct key_store *s, struct arena *a,
                                   size_t offset, size_t limit,
                                   key_store_list_callback *fn, void *arg);

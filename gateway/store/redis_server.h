@@ -4,7 +4,8 @@
  * with an append-only file there, supervised on the main loop: when it dies it
  * is started again after a back-off (100 ms to 5 s), and when we die the kernel
  * ends it (PR_SET_PDEATHSIG). The data directory is locked, so that two
- * processes cannot write the same append-only file.
+ * processes cannot write the same append-only file. All of it on the main
+ * thread: the kernel's signal comes when the thread that started it ends.
  */
 #ifndef FILEMUX_STORE_REDIS_SERVER_H
 #define FILEMUX_STORE_REDIS_SERVER_H

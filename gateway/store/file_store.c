@@ -1,0 +1,256 @@
+/* A file is one record and up to four index entries, all under the hash tag of
+ * its owner and changed in one script. The way back from the provider's id is
+ * under another tag: a command of its own, in the same write. It is set before
+ * the record and removed after it, so that no record is ever without it, and
+ * what a crash leaves is at worst a way that leads to nothing.
+ */
+#include "gateway/store/file_store.h"
+
+#include "gateway/store/schema.h"
+#include "scripts.h"
+
+#define FILE_KEYS 5
+
+static const struct redis_script put_script = REDIS_SCRIPT(file_put);
+static const struct redis_script update_script = REDIS_SCRIPT(file_update);
+static const struct redis_script delete_script = REDIS_SCRIPT(file_delete);
+static const struct redis_script unlink_script = REDIS_SCRIPT(file_unlink);
+
+/* What the calls remember (redis_room). */
+struct change {
+    file_store_done_callback *fn;
+    void *arg;
+    bool changed;        /* by the first of two commands */
+    enum gw_err failure; /* of the first of two commands */
+};
+struct first {
+    struct change *change;
+};
+struct look_up {
+    file_store_get_callback *fn;
+    void *arg;
+    struct arena *arena;
+    struct str owner;
+};
+
+/* --- keys --- */
+
+/* A file without a purpose is found under the empty one. */
+static void keys_of(struct arena *a, const struct file_record *f,
+                    struct str keys[FILE_KEYS])
+{
+    struct str purpose = f->obj.purpose.p ? f->obj.purpose : STR("");
+
+    keys[0] = schema_key(a, SCHEMA_FILE, f->owner, f->obj.id);
+    keys[1] = schema_index(a, f->owner, STR_NULL, STR_NULL);
+    keys[2] = schema_index(a, f->owner, purpose, STR_NULL);
+    keys[3] = schema_index(a, f->owner, STR_NULL, f->obj.provider);
+    keys[4] = schema_index(a, f->owner, purpose, f->obj.provider);
+}
+
+static struct str way_back(struct arena *a, const struct file_record *f)
+{
+    return schema_key(a, SCHEMA_UPSTREAM, f->obj.provider, f->upstream_id);
+}
+
+static struct str owner_and_id(struct arena *a, const struct file_record *f)
+{
+    return arena_printf(a, "%.*s %.*s", STR_ARG(f->owner), STR_ARG(f->obj.id));
+}
+
+/* --- put, update, delete --- */
+
+/* The first of two commands: what became of it is told with the second. */
+static void on_first(void *arg, const struct redis_value *v,
+                     const struct gw_error *e)
+{
+    struct first *first = arg;
+
+    first->change->failure = e->err;
+    first->change->changed = v && v->kind == REDIS_INT && v->integer == 1;
+}
+
+static void tell_change(struct change *w, bool changed,
+                        const struct gw_error *e)
+{
+    struct gw_error first = {0};
+
+    if (e->err == GW_OK && w->failure != GW_OK) {
+        err_plain(&first, w->failure);
+        first.retry_after_s = w->failure == GW_STORE_UNAVAILABLE;
+        e = &first;
+    }
+    w->fn(w->arg, changed && e->err == GW_OK, e);
+}
+
+static void on_changed(void *arg, const struct redis_value *v,
+                       const struct gw_error *e)
+{
+    tell_change(arg, v && v->integer == 1, e);
+}
+
+/* The first command counted, this one only followed. */
+static void on_unlinked(void *arg, const struct redis_value *v UNUSED,
+                        const struct gw_error *e)
+{
+    struct change *w = arg;
+
+    tell_change(w, w->changed, e);
+}
+
+static struct change *remember(struct redis_call *c,
+                               file_store_done_callback *fn, void *arg)
+{
+    struct change *w = redis_room(c, sizeof(*w));
+
+    w->fn = fn;
+    w->arg = arg;
+    return w;
+}
+
+static void join(struct redis_call *first, struct redis_call *second,
+                 struct change *change)
+{
+    struct first *f = redis_room(first, sizeof(*f));
+
+    redis_after(second, first);
+    f->change = change;
+}
+
+struct redis_call *file_store_put(struct redis *r, const struct file_record *f,
+                                  file_store_done_callback *fn, void *arg)
+{
+    struct arena *a = arena_new();
+    struct str keys[FILE_KEYS], args[2], set[3];
+    struct redis_call *first, *second;
+
+    set[0] = STR("SET");
+    set[1] = way_back(a, f);
+    set[2] = owner_and_id(a, f);
+    first = redis_command(r, on_first, NULL, COUNTOF(set), set);
+    keys_of(a, f, keys);
+    args[0] = file_record_text(a, f);
+    args[1] = schema_member(a, f->obj.id);
+    second = redis_eval(r, on_changed, NULL, &put_script, COUNTOF(keys), keys,
+                        COUNTOF(args), args);
+    join(first, second, remember(second, fn, arg));
+    arena_free(a);
+    return second;
+}
+
+struct redis_call *file_store_update(struct redis *r,
+                                     const struct file_record *f,
+                                     file_store_done_callback *fn, void *arg)
+{
+    struct arena *a = arena_new();
+    struct str key = schema_key(a, SCHEMA_FILE, f->owner, f->obj.id);
+    struct str text = file_record_text(a, f);
+    struct redis_call *c;
+
+    c = redis_eval(r, on_changed, NULL, &update_script, 1, &key, 1, &text);
+    remember(c, fn, arg);
+    arena_free(a);
+    return c;
+}
+
+/* The script goes as text: after a NOSCRIPT it would be carried out behind the
+ * second command. */
+static struct redis_call *delete_record(struct redis *r, struct arena *a,
+                                        const struct file_record *f)
+{
+    struct str argv[3 + FILE_KEYS + 1];
+
+    argv[0] = STR("EVAL");
+    argv[1] = str_of(delete_script.text);
+    argv[2] = STR("5");
+    keys_of(a, f, argv + 3);
+    argv[3 + FILE_KEYS] = schema_member(a, f->obj.id);
+    return redis_command(r, on_first, NULL, COUNTOF(argv), argv);
+}
+
+struct redis_call *file_store_delete(struct redis *r,
+                                     const struct file_record *f,
+                                     file_store_done_callback *fn, void *arg)
+{
+    struct arena *a = arena_new();
+    struct redis_call *first = delete_record(r, a, f), *second;
+    struct str key = way_back(a, f), value = owner_and_id(a, f);
+
+    second =
+        redis_eval(r, on_unlinked, NULL, &unlink_script, 1, &key, 1, &value);
+    join(first, second, remember(second, fn, arg));
+    arena_free(a);
+    return second;
+}
+
+/* --- looking up --- */
+
+static struct redis_call *look_up(struct redis *r, struct arena *a,
+                                  redis_callback *on_answer, struct str key,
+                                  struct str owner, file_store_get_callback *fn,
+                                  void *arg)
+{
+    struct str get[] = {STR("GET"), key};
+    struct redis_call *c = redis_command(r, on_answer, NULL, COUNTOF(get), get);
+    struct look_up *w = redis_room(c, sizeof(*w));
+
+    *w = (struct look_up){fn, arg, a, owner};
+    return c;
+}
+
+static void on_got(void *arg, const struct redis_value *v,
+                   const struct gw_error *e)
+{
+    struct look_up *w = arg;
+    struct gw_error bad = {0};
+    struct file_record f;
+
+    if (e->err != GW_OK || v->kind == REDIS_NIL) {
+        w->fn(w->arg, NULL, e);
+    } else if (file_record_read(w->arena, w->owner, v->str, &f, &bad)) {
+        w->fn(w->arg, NULL, &bad);
+    } else {
+        w->fn(w->arg, &f, e);
+    }
+}
+
+struct redis_call *file_store_get(struct redis *r, struct arena *a,
+                                  struct str owner, struct str id,
+                                  file_store_get_callback *fn, void *arg)
+{
+    return look_up(r, a, on_got, schema_key(a, SCHEMA_FILE, owner, id),
+                   arena_dup(a, owner), fn, arg);
+}
+
+/* "<owner> <file id>": an owner may hold spaces, an id does not. */
+static void on_way_back(void *arg, const struct redis_value *v,
+                        const struct gw_error *e)
+{
+    struct look_up *w = arg;
+    struct file_record f = {0};
+    struct str text;
+    size_t at;
+
+    if (e->err != GW_OK || v->kind == REDIS_NIL) {
+        w->fn(w->arg, NULL, e);
+        return;
+    }
+    text = arena_dup(w->arena, v->str);
+    for (at = text.n; at > 0 && text.p[at - 1] != ' ';)
+        at--;
+    f.owner = str_make(text.p, at > 0 ? at - 1 : 0);
+    f.obj.id = str_make(text.p + at, text.n - at);
+    w->fn(w->arg, &f, e);
+}
+
+struct redis_call *file_store_by_upstream(struct redis *r, struct arena *a,
+                                          const char *provider,
+                                          struct str upstream_id,
+                                          file_store_get_callback *fn,
+                                          void *arg)
+{
+    struct str key =
+        schema_key(a, SCHEMA_UPSTREAM, str_of(provider), upstream_id);
+
+    return look_up(r, a, on_way_back, key, STR_NULL, fn, arg);
+}

@@ -1,0 +1,235 @@
+/* access.c -- who asks, may he, and which file does he mean.
+ *
+ * The key's record and the file's record come from Redis. The file's key needs
+ * the owner, which the key's record tells; as a key's owner hardly ever
+ * changes, what it was last time is guessed, both are asked for in one round
+ * trip, and the guess is compared with the truth before the file is believed.
+ */
+#include "gateway/api/api.h"
+
+#include "gateway/base/clock.h"
+#include "gateway/codec/fileid.h"
+
+struct access {
+    struct str guessed_owner; /* the file was asked for under it; STR_NULL */
+    bool has_file_answer, has_key_answer;
+    const struct file_record *record;
+    struct gw_error file_error;
+    char hash[CRYPTO_SHA256_HEX + 1];
+};
+
+static const struct vkey master_vkey = {
+    .key_alias = {"master", 6},
+    .key_name = {"master", 6},
+    .operations = VKEY_OPS_ALL,
+    .owner = {"k:master", 8},
+};
+
+/* Authorization: Bearer …, x-api-key, api-key: the first that is there. */
+static struct str find_token(struct txn *t)
+{
+    struct str v = txn_header(t, STR("authorization"));
+    struct str scheme, token;
+
+    if (v.n && str_cut(v, ' ', &scheme, &token) &&
+        str_eq_nocase(scheme, STR("Bearer")))
+        return str_trim(token);
+    v = txn_header(t, STR("x-api-key"));
+    return v.n ? v : txn_header(t, STR("api-key"));
+}
+
+static void refuse_key(struct txn *t, enum gw_err err, const char *why,
+                       const char *label)
+{
+    struct gw_error e = {0};
+
+    metrics_count(t->sv->metrics, METRIC_AUTH_FAILURES, label, NULL, NULL);
+    err_set(&e, err, "%s", why);
+    txn_fail(t, &e);
+}
+
+static bool is_expired(const struct file_record *r)
+{
+    return r->obj.expires_at && r->obj.expires_at <= clock_wall_s();
+}
+
+/* /<provider>/v1/files/{id} pins the provider. */
+static bool is_under_path(const struct txn *t, const struct file_record *r)
+{
+    return !t->path_provider.p || str_eq(t->path_provider, r->obj.provider);
+}
+
+/* The file that was asked for becomes the transaction's; false after having
+ * answered that it cannot. */
+static bool take_file(struct txn *t, struct access *a)
+{
+    struct gw_error e = a->file_error;
+
+    if (e.err == GW_OK &&
+        (!a->record || is_expired(a->record) || !is_under_path(t, a->record))) {
+        reply_no_such_file(t);
+        return false;
+    }
+    if (e.err == GW_OK && !vkey_may_use(t->vkey, a->record->obj.provider))
+        err_set(&e, GW_PROVIDER_NOT_ALLOWED,
+                "this API key may not use the provider '%.*s'",
+                STR_ARG(a->record->obj.provider));
+    if (e.err != GW_OK) {
+        txn_fail(t, &e);
+        return false;
+    }
+    t->record = a->record;
+    t->provider = arena_cstr(t->arena, t->record->obj.provider);
+    return true;
+}
+
+static void proceed(struct txn *t)
+{
+    if (t->route->needs_file && !take_file(t, t->data))
+        return;
+    t->data = NULL;
+    t->route->handler(t);
+}
+
+static void on_file(void *arg, const struct file_record *found,
+                    const struct gw_error *e)
+{
+    struct txn *t = arg;
+    struct access *a = t->data;
+
+    t->store_call = NULL;
+    a->has_file_answer = true;
+    a->file_error = *e;
+    if (found) {
+        struct file_record *copy = arena_new_of(t->arena, struct file_record);
+
+        *copy = *found;
+        a->record = copy;
+    }
+    if (a->has_key_answer)
+        proceed(t);
+}
+
+static void ask_for_file(struct txn *t, struct str owner)
+{
+    struct fileid id;
+
+    /* What is not an id of ours is not looked up at all. */
+    if (!fileid_parse(FILEID_FILE, t->param, &id)) {
+        ((struct access *)t->data)->has_file_answer = true;
+        return;
+    }
+    t->file_id = t->param;
+    t->store_call =
+        file_store_get(t->sv->redis, t->arena, owner, t->param, on_file, t);
+}
+
+/* The key is known and good: find the file unless it is on its way. */
+static void resolve(struct txn *t)
+{
+    struct access *a = t->data;
+    struct str owner = t->vkey->owner;
+
+    a->has_key_answer = true;
+    if (!t->route->needs_file) {
+        proceed(t);
+        return;
+    }
+    txn_goto(t, TXN_RESOLVE);
+    if (a->guessed_owner.p && !str_eq(a->guessed_owner, owner)) {
+        if (t->store_call)
+            redis_cancel(t->store_call);
+        t->store_call = NULL;
+        a->has_file_answer = false;
+        a->record = NULL;
+        a->guessed_owner = STR_NULL;
+    }
+    if (!a->guessed_owner.p)
+        ask_for_file(t, owner);
+    if (a->has_file_answer)
+        proceed(t);
+}
+
+static void on_key(void *arg, struct vkey_ref *k, const struct gw_error *e)
+{
+    struct txn *t = arg;
+    struct gw_error error = {0};
+
+    t->key_call = NULL;
+    if (e->err != GW_OK) {
+        txn_fail(t, e);
+        return;
+    }
+    if (!k) {
+        refuse_key(t, GW_INVALID_API_KEY, "incorrect API key provided",
+                   "unknown");
+        return;
+    }
+    if (t->route->scope == SCOPE_ADMIN) {
+        refuse_key(t, GW_ADMIN_ONLY, "this call takes the master key",
+                   "admin_only");
+        return;
+    }
+    vkey_ref_hold(k);
+    t->key = k;
+    t->vkey = &k->key;
+    if (vkey_check(t->vkey, clock_wall_s(), &error) != GW_OK ||
+        vkey_check_op(t->vkey, (enum vkey_ops)t->route->op, &error) != GW_OK) {
+        metrics_count(t->sv->metrics, METRIC_AUTH_FAILURES,
+                      err_info(error.err)->code, NULL, NULL);
+        txn_fail(t, &error);
+        return;
+    }
+    resolve(t);
+}
+
+static bool is_master(struct txn *t, struct str token)
+{
+    unsigned char hash[CRYPTO_SHA256_BYTES];
+
+    if (!t->conf->master_key[0])
+        return false;
+    crypto_sha256(token, hash);
+    return crypto_equal(
+        str_make((const char *)hash, sizeof(hash)),
+        str_make((const char *)t->conf->master_hash, sizeof(hash)));
+}
+
+static void ask_for_key(struct txn *t, struct str token)
+{
+    struct access *a = t->data;
+    const struct vkey *guess;
+
+    vkey_hash(token, a->hash);
+    guess = key_store_guess(t->sv->keys, a->hash);
+    t->key_call = key_store_get(t->sv->keys, a->hash, on_key, t);
+    if (guess && t->route->needs_file) {
+        a->guessed_owner = arena_dup(t->arena, guess->owner);
+        ask_for_file(t, a->guessed_owner);
+    }
+}
+
+void access_begin(struct txn *t)
+{
+    struct str token;
+
+    t->data = arena_new_of(t->arena, struct access);
+    if (t->route->scope == SCOPE_OPEN) {
+        proceed(t);
+        return;
+    }
+    token = find_token(t);
+    if (!token.n) {
+        refuse_key(t, GW_INVALID_API_KEY,
+                   "no API key: send it as 'Authorization: Bearer <key>'",
+                   "missing");
+        return;
+    }
+    if (is_master(t, token)) {
+        t->is_master = true;
+        t->vkey = &master_vkey;
+        resolve(t);
+    } else {
+        ask_for_key(t, token);
+    }
+}

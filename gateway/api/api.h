@@ -1,0 +1,44 @@
+/* api.h -- the handlers of the route table, and what they share.
+ *
+ * A handler is called once its request is authenticated (as the table says)
+ * and, where the table says so, t->record is the caller's own file.
+ */
+#ifndef FILEMUX_API_API_H
+#define FILEMUX_API_API_H
+
+#include "gateway/api/routes.h"
+
+void files_upload(struct txn *t);
+void files_list(struct txn *t);
+void files_get(struct txn *t);
+void files_delete(struct txn *t);
+void files_content(struct txn *t);
+
+void keys_generate(struct txn *t);
+void keys_info(struct txn *t);
+void keys_list(struct txn *t);
+void keys_delete(struct txn *t);
+void keys_block(struct txn *t);
+void keys_unblock(struct txn *t);
+
+void ops_liveness(struct txn *t);
+void ops_readiness(struct txn *t);
+void ops_metrics(struct txn *t);
+
+/* access.c: authenticate as the route's scope says, resolve {id} where the
+ * route needs it, then call the handler. */
+void access_begin(struct txn *t);
+
+/* body.c: collect a JSON body (LIMIT_JSON_BODY_BYTES) and call fn with it; an
+ * absent body is an empty object. Failures are answered. */
+void body_read_json(struct txn *t, void (*fn)(struct txn *t, struct json *v));
+
+/* reply.c: the file object of a record, or 404 for an id. */
+void reply_file(struct txn *t, const struct file_record *f);
+void reply_no_such_file(struct txn *t);
+/* The configured provider of a record; NULL after having answered that it is
+ * gone from the configuration. */
+const struct provider_conf *reply_provider(struct txn *t,
+                                           const struct file_record *f);
+
+#endif

@@ -1,0 +1,321 @@
+/* files.c -- retrieve, delete, list. */
+#include "gateway/api/api.h"
+
+#include "gateway/base/clock.h"
+#include "gateway/codec/fileid.h"
+
+/* --- retrieve --- */
+
+/* The record as the provider now sees it, in t->data while it is written. */
+static void on_updated(void *arg, bool changed, const struct gw_error *e)
+{
+    struct txn *t = arg;
+
+    (void)changed;
+    (void)e; /* the next retrieval refreshes it again */
+    t->store_call = NULL;
+    reply_file(t, t->data);
+}
+
+static void on_refreshed(void *arg, const struct gw_error *e)
+{
+    struct txn *t = arg;
+    const struct file_obj *now = &t->up->op.file;
+    struct file_record *r = arena_new_of(t->arena, struct file_record);
+
+    *r = *t->record;
+    if (e->err == GW_FILE_NOT_FOUND || now->status == FILE_DELETED) {
+        reply_no_such_file(t);
+        return;
+    }
+    if (e->err != GW_OK) {
+        log_msg(LOG_WARN, t->id, "cannot refresh the status at '%s': %s",
+                t->provider, e->message);
+        reply_file(t, r);
+        return;
+    }
+    if (now->status == r->obj.status) {
+        reply_file(t, r);
+        return;
+    }
+    r->obj.status = now->status;
+    r->obj.status_details = now->status_details;
+    t->data = r;
+    txn_goto(t, TXN_STORE);
+    t->store_call = file_store_update(t->sv->redis, r, on_updated, t);
+}
+
+static const struct upstream_ops refresh_ops = {.done = on_refreshed};
+
+void files_get(struct txn *t)
+{
+    const struct provider_conf *p =
+        settings_provider(t->conf, t->record->obj.provider);
+
+    if (t->record->obj.status != FILE_UPLOADED || !p ||
+        !(provider_caps(p) & PROV_CAN_GET)) {
+        reply_file(t, t->record);
+        return;
+    }
+    txn_goto(t, TXN_UPSTREAM);
+    t->up = upstream_new(t->sv, t->arena, p, PROV_GET);
+    t->up->op.upstream_id = t->record->upstream_id;
+    t->up->op.shown_id = t->record->obj.id;
+    upstream_start(t->up, NULL, NULL, &refresh_ops, t);
+}
+
+/* --- delete --- */
+
+static void reply_deleted(struct txn *t)
+{
+    struct buf body;
+    struct json_out j;
+
+    buf_init(&body, KIB);
+    json_out_init(&j, &body);
+    json_open(&j, NULL, '{');
+    json_put_str(&j, "id", t->record->obj.id);
+    json_put_cstr(&j, "object", "file");
+    json_put_bool(&j, "deleted", true);
+    json_close(&j);
+    txn_reply_json(t, 200, buf_str(&body));
+    buf_release(&body);
+}
+
+static void on_record_deleted(void *arg, bool changed, const struct gw_error *e)
+{
+    struct txn *t = arg;
+
+    t->store_call = NULL;
+    if (e->err != GW_OK)
+        txn_fail(t, e);
+    else if (!changed) /* another delete was faster */
+        reply_no_such_file(t);
+    else
+        reply_deleted(t);
+    txn_drop(t);
+}
+
+static void delete_record(struct txn *t)
+{
+    txn_goto(t, TXN_STORE);
+    t->store_call =
+        file_store_delete(t->sv->redis, t->record, on_record_deleted, t);
+}
+
+static void on_deleted(void *arg, const struct gw_error *e)
+{
+    struct txn *t = arg;
+
+    if (e->err == GW_OK || e->err == GW_FILE_NOT_FOUND) {
+        delete_record(t);
+        return;
+    }
+    txn_fail(t, e);
+    txn_drop(t);
+}
+
+static const struct upstream_ops delete_ops = {.done = on_deleted};
+
+/* A client that hangs up does not stop a deletion half way: it is held. */
+static void keep_deleting(struct txn *t)
+{
+    (void)t;
+}
+
+static void stop_deleting(struct txn *t)
+{
+    txn_fail_plain(t, GW_DRAINING);
+    txn_drop(t);
+}
+
+void files_delete(struct txn *t)
+{
+    const struct provider_conf *p = reply_provider(t, t->record);
+
+    if (!p)
+        return;
+    txn_hold(t);
+    t->on_gone = keep_deleting;
+    t->on_break = stop_deleting;
+    if (!(provider_caps(p) & PROV_CAN_DELETE)) {
+        delete_record(t);
+        return;
+    }
+    txn_goto(t, TXN_UPSTREAM);
+    t->up = upstream_new(t->sv, t->arena, p, PROV_DELETE);
+    t->up->op.upstream_id = t->record->upstream_id;
+    t->up->op.shown_id = t->record->obj.id;
+    upstream_start(t->up, NULL, NULL, &delete_ops, t);
+}
+
+/* --- list --- */
+
+/* Bytes of one object, generously: bounds the reply. */
+#define LIST_OBJECT_BYTES (3 * KIB)
+
+struct list {
+    struct file_store_query query;
+    size_t limit, n;
+    bool has_more;
+    struct buf body;
+    struct json_out json;
+    struct str first, last;
+    struct arena *page; /* of the page under way */
+};
+
+static void release_list(void *arg)
+{
+    struct list *l = arg;
+
+    buf_release(&l->body);
+    arena_free(l->page);
+}
+
+static void finish_list(struct txn *t, struct list *l)
+{
+    json_close(&l->json);
+    json_put_str(&l->json, "first_id", l->first);
+    json_put_str(&l->json, "last_id", l->last);
+    json_put_bool(&l->json, "has_more", l->has_more);
+    json_close(&l->json);
+    if (l->body.overflow)
+        txn_fail_plain(t, GW_INTERNAL);
+    else
+        txn_reply_json(t, 200, buf_str(&l->body));
+}
+
+static void add_to_list(struct txn *t, struct list *l,
+                        const struct file_record *f)
+{
+    if (f->obj.expires_at && f->obj.expires_at <= clock_wall_s())
+        return;
+    if (l->n == l->limit) {
+        l->has_more = true;
+        return;
+    }
+    file_obj_put(&l->json, NULL, &f->obj);
+    l->last = arena_dup(t->arena, f->obj.id);
+    if (!l->first.p)
+        l->first = l->last;
+    l->n++;
+}
+
+static void ask_page(struct txn *t, struct list *l);
+
+static void on_page(void *arg, const struct file_record *records, size_t n,
+                    bool at_end, const struct gw_error *e)
+{
+    struct txn *t = arg;
+    struct list *l = t->data;
+
+    t->store_call = NULL;
+    if (e->err != GW_OK) {
+        txn_fail(t, e);
+        return;
+    }
+    for (size_t i = 0; i < n && !l->has_more; i++)
+        add_to_list(t, l, &records[i]);
+    if (n)
+        l->query.after = arena_dup(t->arena, records[n - 1].obj.id);
+    if (l->has_more || at_end)
+        finish_list(t, l);
+    else
+        ask_page(t, l);
+}
+
+static void ask_page(struct txn *t, struct list *l)
+{
+    arena_free(l->page);
+    l->page = arena_new();
+    /* One more than is wanted tells whether there are more. */
+    l->query.limit = MIN(l->limit - l->n + 1, (size_t)LIMIT_LIST_PAGE);
+    t->store_call =
+        file_store_page(t->sv->redis, l->page, &l->query, on_page, t);
+}
+
+static bool read_limit(struct txn *t, size_t *limit, struct gw_error *e)
+{
+    struct str text = txn_query(t, STR("limit"));
+    uint64_t v = LIMIT_LIST_MAX;
+
+    if (text.p && (!str_to_u64(text, &v) || v < 1 || v > LIMIT_LIST_MAX)) {
+        err_set_param(e, GW_INVALID_VALUE, "limit",
+                      "'limit' must be an integer from 1 to %d",
+                      LIMIT_LIST_MAX);
+        return false;
+    }
+    *limit = (size_t)v;
+    return true;
+}
+
+static bool read_order(struct txn *t, bool *is_ascending, struct gw_error *e)
+{
+    struct str order = txn_query(t, STR("order"));
+
+    *is_ascending = str_eq(order, STR("asc"));
+    if (!order.p || *is_ascending || str_eq(order, STR("desc")))
+        return true;
+    err_set_param(e, GW_INVALID_VALUE, "order",
+                  "'order' must be 'asc' or 'desc'");
+    return false;
+}
+
+static bool read_after(struct txn *t, struct str *after, struct gw_error *e)
+{
+    struct fileid id;
+
+    *after = txn_query(t, STR("after"));
+    if (!after->n) {
+        *after = STR_NULL;
+        return true;
+    }
+    if (fileid_parse(FILEID_FILE, *after, &id))
+        return true;
+    err_set_param(e, GW_INVALID_VALUE, "after", "'after' is not a file id");
+    return false;
+}
+
+/* The provider to list: the path's, or the query's. */
+static bool read_provider(struct txn *t, struct str *provider,
+                          struct gw_error *e)
+{
+    const char *param = "provider";
+
+    *provider = t->path_provider;
+    if (!provider->p)
+        *provider = txn_query(t, STR("provider"));
+    if (!provider->p) {
+        param = "custom_llm_provider";
+        *provider = txn_query(t, STR("custom_llm_provider"));
+    }
+    if (!provider->p || settings_provider(t->conf, *provider))
+        return true;
+    err_set_param(e, GW_UNKNOWN_PROVIDER, param, "unknown provider '%.*s'",
+                  (int)MIN(provider->n, 100), provider->p);
+    return false;
+}
+
+void files_list(struct txn *t)
+{
+    struct list *l = arena_new_of(t->arena, struct list);
+    struct file_store_query *q = &l->query;
+    struct gw_error e = {0};
+
+    q->owner = t->vkey->owner;
+    q->purpose = txn_query(t, STR("purpose"));
+    if (!read_limit(t, &l->limit, &e) || !read_order(t, &q->is_ascending, &e) ||
+        !read_after(t, &q->after, &e) || !read_provider(t, &q->provider, &e)) {
+        txn_fail(t, &e);
+        return;
+    }
+    buf_init(&l->body, (l->limit + 1) * LIST_OBJECT_BYTES);
+    arena_on_free(t->arena, release_list, l);
+    json_out_init(&l->json, &l->body);
+    json_open(&l->json, NULL, '{');
+    json_put_cstr(&l->json, "object", "list");
+    json_open(&l->json, "data", '[');
+    t->data = l;
+    txn_goto(t, TXN_STORE);
+    ask_page(t, l);
+}

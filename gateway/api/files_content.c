@@ -1,0 +1,223 @@
+/* files_content.c -- the bytes of a file, streamed from its provider.
+ *
+ *   provider ─► http_client / file_io ─► pipe ─► http_server ─► client
+ *
+ * What can be answered from the record (304, 416, HEAD) asks no provider.
+ */
+#include "gateway/api/api.h"
+
+#include "gateway/codec/byterange.h"
+#include "gateway/codec/url.h"
+
+struct content {
+    struct str etag;
+    struct byterange range;
+    int64_t offset, len; /* what was asked for; len -1: unknown */
+};
+
+/* Does an If-None-Match list name our tag? (RFC 9110, 13.1.2: weak compare) */
+static bool names_etag(struct str list, struct str etag)
+{
+    struct str item;
+
+    while (str_next(&list, ',', &item)) {
+        if (str_starts(item, STR("W/")))
+            item = str_make(item.p + 2, item.n - 2);
+        if (str_eq(item, STR("*")) || str_eq(item, etag))
+            return true;
+    }
+    return false;
+}
+
+/* attachment; filename="…"; filename*=UTF-8''… (RFC 6266) */
+static struct str disposition(struct txn *t, struct str filename)
+{
+    struct buf out;
+    struct str result;
+    bool is_plain = true;
+
+    buf_init(&out, 8 * KIB);
+    buf_add_c(&out, "attachment; filename=\"");
+    for (size_t i = 0; i < filename.n; i++) {
+        unsigned char c = (unsigned char)filename.p[i];
+        bool fits = c >= 0x20 && c < 0x7f && c != '"' && c != '\\';
+
+        buf_add_byte(&out, fits ? (char)c : '_');
+        is_plain = is_plain && fits;
+    }
+    buf_add_byte(&out, '"');
+    if (!is_plain) {
+        buf_add_c(&out, "; filename*=UTF-8''");
+        url_encode(&out, filename);
+    }
+    result = arena_dup(t->arena, buf_str(&out));
+    buf_release(&out);
+    return result;
+}
+
+static bool has_range(struct txn *t)
+{
+    const struct provider_conf *p =
+        settings_provider(t->conf, t->record->obj.provider);
+
+    return p && (provider_caps(p) & PROV_HAS_RANGE);
+}
+
+static void common_fields(struct txn *t, struct content *c, struct str type,
+                          struct http_fields *f)
+{
+    if (!type.n)
+        type = t->record->content_type;
+    if (!type.n)
+        type = STR("application/octet-stream");
+    txn_fields(t, f, type);
+    http_fields_add(f, t->arena, STR("ETag"), c->etag);
+    http_fields_add(f, t->arena, STR("Content-Disposition"),
+                    disposition(t, t->record->obj.filename));
+    if (has_range(t))
+        http_fields_add(f, t->arena, STR("Accept-Ranges"), STR("bytes"));
+}
+
+static void add_content_range(struct txn *t, struct http_fields *f,
+                              int64_t first, int64_t len, int64_t size)
+{
+    struct str total =
+        size < 0 ? STR("*") : arena_printf(t->arena, "%lld", (long long)size);
+
+    http_fields_add(f, t->arena, STR("Content-Range"),
+                    arena_printf(t->arena, "bytes %lld-%lld/%.*s",
+                                 (long long)first, (long long)(first + len - 1),
+                                 STR_ARG(total)));
+}
+
+static void on_head(void *arg, const struct upstream_head *h)
+{
+    struct txn *t = arg;
+    struct content *c = t->data;
+    struct http_fields f = {0};
+    int64_t size = h->size >= 0 ? h->size : t->record->obj.bytes;
+
+    common_fields(t, c, h->content_type, &f);
+    if (h->content_encoding.n)
+        http_fields_add(&f, t->arena, STR("Content-Encoding"),
+                        arena_dup(t->arena, h->content_encoding));
+    if (h->is_partial && c->range.is_set && h->length >= 0)
+        add_content_range(t, &f, h->first >= 0 ? h->first : c->offset,
+                          h->length, size);
+    txn_reply_pipe(t, h->is_partial ? 206 : 200, &f, h->length, t->pipe);
+}
+
+static void on_done(void *arg, const struct gw_error *e)
+{
+    struct txn *t = arg;
+
+    /* A failure after the reply began reaches the client through the pipe. */
+    if (e->err != GW_OK && t->state == TXN_REPLY)
+        t->error = *e;
+    else if (e->err != GW_OK)
+        txn_fail(t, e);
+}
+
+static const struct upstream_ops content_ops = {
+    .head = on_head,
+    .done = on_done,
+};
+
+static void reply_not_modified(struct txn *t, struct content *c)
+{
+    struct http_fields f = {0};
+
+    txn_fields(t, &f, STR_NULL);
+    http_fields_add(&f, t->arena, STR("ETag"), c->etag);
+    txn_reply(t, 304, &f, STR(""));
+}
+
+static void reply_unsatisfiable(struct txn *t, const struct gw_error *e)
+{
+    struct http_fields f = {0};
+
+    http_fields_add(&f, t->arena, STR("Content-Range"),
+                    arena_printf(t->arena, "bytes */%lld",
+                                 (long long)t->record->obj.bytes));
+    txn_fail_with(t, e, &f);
+}
+
+/* Read Range; false after having answered 416. A provider without ranges, an
+ * unknown size, or an If-Range that is not our tag: the whole is sent. */
+static bool read_range(struct txn *t, struct content *c)
+{
+    struct str if_range = txn_header(t, STR("if-range"));
+    int64_t size = t->record->obj.bytes;
+    struct gw_error e = {0};
+
+    byterange_parse(txn_header(t, STR("range")), &c->range);
+    if (!has_range(t) || size < 0 || (if_range.n && !str_eq(if_range, c->etag)))
+        c->range.is_set = false;
+    c->offset = 0;
+    c->len = size;
+    if (!c->range.is_set ||
+        byterange_resolve(&c->range, size, &c->offset, &c->len, &e) == GW_OK)
+        return true;
+    reply_unsatisfiable(t, &e);
+    return false;
+}
+
+static void reply_head(struct txn *t, struct content *c)
+{
+    struct http_fields f = {0};
+
+    common_fields(t, c, STR_NULL, &f);
+    if (c->range.is_set)
+        add_content_range(t, &f, c->offset, c->len, t->record->obj.bytes);
+    /* The server counts a HEAD's length by the pipe's, which is not read. */
+    t->pipe = pipe_new(t->sv->loop, LIMIT_PIPE_LOW, LIMIT_PIPE_HIGH, NULL);
+    pipe_end(t->pipe);
+    txn_reply_pipe(t, c->range.is_set ? 206 : 200, &f, c->len, t->pipe);
+}
+
+static void count_out(void *active)
+{
+    metric_add(active, -1);
+}
+
+static void stream(struct txn *t, struct content *c,
+                   const struct provider_conf *p)
+{
+    struct metric_series *active =
+        metrics_get(t->sv->metrics, METRIC_TRANSFERS, "download", NULL, NULL);
+
+    metric_add(active, 1);
+    arena_on_free(t->arena, count_out, active);
+    txn_goto(t, TXN_UPSTREAM);
+    t->pipe = pipe_new(t->sv->loop, LIMIT_PIPE_LOW, LIMIT_PIPE_HIGH,
+                       t->sv->pipe_bytes);
+    t->up = upstream_new(t->sv, t->arena, p, PROV_CONTENT);
+    t->up->op.upstream_id = t->record->upstream_id;
+    t->up->op.shown_id = t->record->obj.id;
+    if (c->range.is_set) {
+        t->up->op.range_first = c->offset;
+        t->up->op.range_last = c->offset + c->len - 1;
+    }
+    upstream_start(t->up, NULL, t->pipe, &content_ops, t);
+}
+
+void files_content(struct txn *t)
+{
+    struct content *c = arena_new_of(t->arena, struct content);
+    struct str tags = txn_header(t, STR("if-none-match"));
+    const struct provider_conf *p;
+
+    t->data = c;
+    c->etag = arena_printf(t->arena, "\"%.*s\"", STR_ARG(t->record->obj.id));
+    if (tags.n && names_etag(tags, c->etag)) {
+        reply_not_modified(t, c);
+        return;
+    }
+    p = reply_provider(t, t->record);
+    if (!p || !read_range(t, c))
+        return;
+    if (str_eq(t->head->method, STR("HEAD")) && t->record->obj.bytes >= 0)
+        reply_head(t, c);
+    else
+        stream(t, c, p);
+}

@@ -1,0 +1,179 @@
+#include "gateway/api/api.h"
+
+#include "gateway/base/bug.h"
+#include "gateway/codec/url.h"
+
+/* clang-format off */
+static const struct route routes[] = {
+    {"POST",   BASE_API,   "files",              "files.create",   SCOPE_KEY,   VKEY_CREATE,  false, files_upload},
+    {"GET",    BASE_API,   "files",              "files.list",     SCOPE_KEY,   VKEY_LIST,    false, files_list},
+    {"GET",    BASE_API,   "files/{id}",         "files.retrieve", SCOPE_KEY,   VKEY_READ,    true,  files_get},
+    {"DELETE", BASE_API,   "files/{id}",         "files.delete",   SCOPE_KEY,   VKEY_DELETE,  true,  files_delete},
+    {"GET",    BASE_API,   "files/{id}/content", "files.content",  SCOPE_KEY,   VKEY_CONTENT, true,  files_content},
+    {"HEAD",   BASE_API,   "files/{id}/content", "files.content",  SCOPE_KEY,   VKEY_CONTENT, true,  files_content},
+    {"POST",   BASE_ADMIN, "key/generate",       "key.generate",   SCOPE_ADMIN, 0,            false, keys_generate},
+    {"GET",    BASE_ADMIN, "key/info",           "key.info",       SCOPE_ADMIN, 0,            false, keys_info},
+    {"GET",    BASE_ADMIN, "key/list",           "key.list",       SCOPE_ADMIN, 0,            false, keys_list},
+    {"POST",   BASE_ADMIN, "key/delete",         "key.delete",     SCOPE_ADMIN, 0,            false, keys_delete},
+    {"POST",   BASE_ADMIN, "key/block",          "key.block",      SCOPE_ADMIN, 0,            false, keys_block},
+    {"POST",   BASE_ADMIN, "key/unblock",        "key.unblock",    SCOPE_ADMIN, 0,            false, keys_unblock},
+    {"GET",    BASE_ADMIN, "health/liveliness",  "health.live",    SCOPE_OPEN,  0,            false, ops_liveness},
+    {"HEAD",   BASE_ADMIN, "health/liveliness",  "health.live",    SCOPE_OPEN,  0,            false, ops_liveness},
+    {"GET",    BASE_ADMIN, "health/liveness",    "health.live",    SCOPE_OPEN,  0,            false, ops_liveness},
+    {"HEAD",   BASE_ADMIN, "health/liveness",    "health.live",    SCOPE_OPEN,  0,            false, ops_liveness},
+    {"GET",    BASE_ADMIN, "health/readiness",   "health.ready",   SCOPE_OPEN,  0,            false, ops_readiness},
+    {"HEAD",   BASE_ADMIN, "health/readiness",   "health.ready",   SCOPE_OPEN,  0,            false, ops_readiness},
+    {"GET",    BASE_ADMIN, "metrics",            "metrics",        SCOPE_OPEN,  0,            false, ops_metrics},
+    {"HEAD",   BASE_ADMIN, "metrics",            "metrics",        SCOPE_OPEN,  0,            false, ops_metrics},
+};
+/* clang-format on */
+
+#define SEGMENTS_MAX 8
+
+/* The request's path, split at slashes, empty segments dropped. */
+struct path {
+    struct str v[SEGMENTS_MAX];
+    size_t n;
+};
+
+void api_check_routes(void)
+{
+    for (size_t i = 0; i < COUNTOF(routes); i++) {
+        const struct route *r = &routes[i];
+
+        ASSERT(r->scope != SCOPE_NONE && r->handler && r->name);
+        ASSERT((r->base == BASE_API) == (r->op != 0));
+    }
+}
+
+static bool split_path(struct str raw, struct path *p)
+{
+    struct str segment;
+
+    p->n = 0;
+    while (str_next(&raw, '/', &segment)) {
+        if (p->n == SEGMENTS_MAX)
+            return false;
+        p->v[p->n++] = segment;
+    }
+    return true;
+}
+
+/* Take /v1/ or /<provider>/v1/ off the front of an API path. The provider's
+ * name is left to the router to know or not. */
+static void strip_prefix(struct path *p, struct str *provider)
+{
+    size_t drop = 0;
+
+    *provider = STR_NULL;
+    if (p->n > 1 && str_eq(p->v[0], STR("v1"))) {
+        drop = 1;
+    } else if (p->n > 2 && str_eq(p->v[1], STR("v1"))) {
+        *provider = p->v[0];
+        drop = 2;
+    }
+    p->n -= drop;
+    memmove(p->v, p->v + drop, p->n * sizeof(p->v[0]));
+}
+
+static bool path_matches(const struct route *r, const struct path *p,
+                         struct str *param)
+{
+    struct str pattern = str_of(r->path), segment;
+    size_t i = 0;
+
+    *param = STR_NULL;
+    while (str_next(&pattern, '/', &segment)) {
+        if (i == p->n)
+            return false;
+        if (str_eq(segment, STR("{id}")))
+            *param = p->v[i];
+        else if (!str_eq(segment, p->v[i]))
+            return false;
+        i++;
+    }
+    return i == p->n;
+}
+
+static bool listener_serves(int tag, const struct route *r)
+{
+    if (tag == LISTEN_ALL)
+        return true;
+    return (r->base == BASE_ADMIN) == (tag == LISTEN_ADMIN);
+}
+
+/* The route, or NULL and the methods that the path does take. */
+static const struct route *find(struct txn *t, struct str *allowed)
+{
+    struct path whole, api;
+    struct str provider, param;
+
+    *allowed = STR_NULL;
+    if (!split_path(t->head->raw_path, &whole))
+        return NULL;
+    api = whole;
+    strip_prefix(&api, &provider);
+    for (size_t i = 0; i < COUNTOF(routes); i++) {
+        const struct route *r = &routes[i];
+        bool is_api = r->base == BASE_API;
+
+        if (!listener_serves(server_req_listener(t->req), r) ||
+            !path_matches(r, is_api ? &api : &whole, &param))
+            continue;
+        if (!str_eq_c(t->head->method, r->method)) {
+            *allowed = arena_printf(t->arena, "%.*s%s%s", STR_ARG(*allowed),
+                                    allowed->n ? ", " : "", r->method);
+            continue;
+        }
+        t->param = param;
+        t->path_provider = is_api ? provider : STR_NULL;
+        return r;
+    }
+    return NULL;
+}
+
+static void refuse_route(struct txn *t, struct str allowed)
+{
+    struct http_fields f = {0};
+    struct gw_error e = {0};
+
+    if (allowed.n) {
+        err_set(&e, GW_METHOD_NOT_ALLOWED, "this path takes %.*s, not '%s'",
+                STR_ARG(allowed), t->method);
+        http_fields_add(&f, t->arena, STR("Allow"), allowed);
+    } else {
+        err_set(&e, GW_UNKNOWN_ROUTE, "unknown path '%.*s'",
+                (int)MIN(t->head->raw_path.n, 200), t->head->raw_path.p);
+    }
+    txn_fail_with(t, &e, &f);
+}
+
+void api_request(struct services *sv, struct server_req *req)
+{
+    struct txn *t = txn_new(sv, req);
+    struct str allowed;
+
+    t->route = find(t, &allowed);
+    if (!t->route) {
+        refuse_route(t, allowed);
+        return;
+    }
+    t->route_name = t->route->name;
+    /* A broken escape leaves the raw text, which is no id. */
+    if (t->param.p)
+        (void)!url_decode(t->arena, t->param, false, &t->param);
+    access_begin(t);
+}
+
+void api_refused(const struct gw_error *err, const char *peer, struct buf *body)
+{
+    struct log_line l;
+
+    log_begin(&l, LOG_INFO, NULL, "refused");
+    log_cstr(&l, "peer", peer);
+    log_int(&l, "status", err_info(err->err)->http);
+    log_cstr(&l, "error", err_info(err->err)->code);
+    log_cstr(&l, "cause", err->message);
+    log_end(&l);
+    txn_envelope(body, err);
+}

@@ -1,0 +1,40 @@
+/* services.h -- what a worker lends to the transactions on its loop.
+ *
+ * One per worker thread, made by gateway/worker.c; nothing in it is shared
+ * with another thread but what is thread-safe by itself (files, settings).
+ */
+#ifndef FILEMUX_FLOW_SERVICES_H
+#define FILEMUX_FLOW_SERVICES_H
+
+#include "gateway/flow/settings.h"
+#include "gateway/net/file_io.h"
+#include "gateway/net/http_client.h"
+#include "gateway/net/http_server.h"
+#include "gateway/store/journal.h"
+#include "gateway/store/redis.h"
+
+/* Tags of listeners (http_server_listen). */
+enum listener_tag {
+    LISTEN_ALL,   /* everything: no admin_listen is set */
+    LISTEN_DATA,  /* all but administration, health and metrics */
+    LISTEN_ADMIN, /* those alone */
+};
+
+struct services {
+    struct loop *loop;
+    struct http_client *client;
+    struct file_io *files;
+    struct redis *redis;
+    struct key_store *keys;
+    struct metrics *metrics;
+    struct settings *settings; /* the snapshot for new transactions */
+    struct lease *leases;      /* of uploads under way: lease.h */
+    bool is_draining;
+
+    uint64_t request_seed, request_count; /* request ids */
+    struct txn *transactions;             /* under way */
+    size_t ntransactions;
+    struct metric_series *bytes_in, *bytes_out, *pipe_bytes;
+};
+
+#endif

@@ -1,0 +1,379 @@
+/* sweeper.c
+ *
+ *   tick ─► lead ─► due ─► for each entry:
+ *     known? ─yes─► clear
+ *       └no─► delete by name ─► clear
+ *         └─► rivals? ─yes─► postpone
+ *               └no─► list page ─► candidate ─► in the index? ─► next
+ *                                      └no─► delete or adopt ─► clear
+ *
+ * One entry at a time, one answer awaited at a time; an arena per entry.
+ */
+#include "gateway/flow/sweeper.h"
+
+#include <stdlib.h>
+#include <stdio.h>
+
+#include "gateway/base/bug.h"
+#include "gateway/base/clock.h"
+#include "gateway/base/log.h"
+#include "gateway/flow/upstream.h"
+#include "gateway/store/file_store.h"
+
+/* Entries mended per sweep; the rest waits for the next. */
+#define SWEEP_MAX 64
+/* Pages of a provider's list that are looked through for one entry. */
+#define PAGES_MAX 20
+/* The provider's clock may differ from ours by so much. */
+#define CLOCK_SKEW_S 300
+#define POSTPONE_FIRST_MS 30000
+#define POSTPONE_MAX_MS 3600000
+/* The first sweep follows the start so soon. */
+#define FIRST_SWEEP_MS 500
+
+struct sweeper {
+    struct services *sv;
+    char process_id[64];
+    struct loop_timer timer;
+    struct redis_call *call;
+    struct settings *conf; /* held during a sweep */
+    struct arena *arena;   /* of a sweep */
+    struct journal_entry *entries;
+    size_t n, next;
+
+    struct arena *work; /* of one entry */
+    struct journal_entry *entry;
+    const struct provider_conf *provider;
+    struct upstream *up;
+    struct file_obj *found; /* candidates of the page under way */
+    size_t nfound, looked;
+    size_t pages;
+    struct file_record record; /* to be adopted */
+};
+
+static void mend_next(struct sweeper *s);
+static void look_at_candidate(struct sweeper *s);
+static void list_page(struct sweeper *s, struct str cursor);
+
+static void rest(struct sweeper *s)
+{
+    settings_drop(s->conf);
+    arena_free(s->work);
+    arena_free(s->arena);
+    s->conf = NULL;
+    s->work = s->arena = NULL;
+    s->up = NULL;
+    s->entries = NULL;
+    s->n = s->next = 0;
+    loop_timer_set(&s->timer, s->sv->settings->journal.sweep_ms);
+}
+
+static void report(struct sweeper *s, enum log_level level, const char *outcome,
+                   const char *why)
+{
+    struct log_line l;
+
+    metrics_count(s->sv->metrics, METRIC_JOURNAL_SWEPT, outcome, NULL, NULL);
+    log_begin(&l, level, NULL, "an interrupted upload was swept");
+    log_cstr(&l, "outcome", outcome);
+    log_str(&l, "file", s->entry->id);
+    log_str(&l, "owner", s->entry->owner);
+    log_str(&l, "provider", s->entry->provider);
+    log_str(&l, "filename", s->entry->filename);
+    if (why)
+        log_cstr(&l, "cause", why);
+    log_end(&l);
+}
+
+/* The answer to a change of the journal: whatever it is, go on; what failed is
+ * due again at the next sweep. */
+static void on_entry_done(void *arg, bool changed, const struct gw_error *e)
+{
+    struct sweeper *s = arg;
+
+    (void)changed;
+    s->call = NULL;
+    if (e->err != GW_OK)
+        log_warn("cannot change a journal entry: %s", e->message);
+    mend_next(s);
+}
+
+static void clear(struct sweeper *s, const char *outcome, const char *why)
+{
+    report(s, why ? LOG_WARN : LOG_INFO, outcome, why);
+    s->call = journal_clear(s->sv->redis, s->entry->id, on_entry_done, s);
+}
+
+static void postpone(struct sweeper *s, const char *why)
+{
+    int64_t by = POSTPONE_FIRST_MS;
+
+    if (s->entry->tries >= SWEEPER_TRIES_MAX) {
+        report(s, LOG_ERROR, "given_up", why);
+        s->call = journal_clear(s->sv->redis, s->entry->id, on_entry_done, s);
+        return;
+    }
+    for (int64_t i = 0; i < s->entry->tries && by < POSTPONE_MAX_MS; i++)
+        by *= 2;
+    report(s, LOG_WARN, "postponed", why);
+    s->call = journal_postpone(s->sv->redis, s->entry->id,
+                               MIN(by, POSTPONE_MAX_MS), on_entry_done, s);
+}
+
+/* --- what was found: delete it, or adopt it --- */
+
+static void on_deleted(void *arg, const struct gw_error *e)
+{
+    struct sweeper *s = arg;
+
+    if (e->err == GW_OK)
+        clear(s, "deleted", NULL);
+    else if (e->err == GW_FILE_NOT_FOUND)
+        clear(s, "nothing_left", NULL);
+    else
+        postpone(s, e->message);
+}
+
+static const struct upstream_ops delete_ops = {.done = on_deleted};
+
+static void delete_upstream(struct sweeper *s, struct str upstream_id)
+{
+    s->up = upstream_new(s->sv, s->work, s->provider, PROV_DELETE);
+    s->up->op.upstream_id = upstream_id;
+    upstream_start(s->up, NULL, NULL, &delete_ops, s);
+}
+
+static void on_adopted(void *arg, bool changed, const struct gw_error *e)
+{
+    struct sweeper *s = arg;
+
+    (void)changed;
+    s->call = NULL;
+    if (e->err != GW_OK)
+        postpone(s, e->message);
+    else
+        clear(s, "adopted", NULL);
+}
+
+static void adopt(struct sweeper *s, const struct file_obj *f)
+{
+    const struct journal_entry *j = s->entry;
+    struct file_record *r = &s->record;
+
+    *r = (struct file_record){
+        .obj = *f,
+        .owner = j->owner,
+        .key_hash = j->key_hash,
+        .upstream_id = f->id,
+        .content_type = j->content_type,
+        .stored_ms = clock_wall_ms(),
+    };
+    r->obj.id = j->id;
+    r->obj.filename = j->filename;
+    if (j->purpose.n)
+        r->obj.purpose = j->purpose;
+    r->obj.provider = j->provider;
+    r->obj.expires_at = f->expires_at ? f->expires_at : j->expires_at;
+    if (!r->obj.created_at)
+        r->obj.created_at = j->begun_ms / 1000;
+    s->call = file_store_put(s->sv->redis, r, on_adopted, s);
+}
+
+/* --- looking for it in the provider's list --- */
+
+static bool is_alike(const struct journal_entry *j, const struct file_obj *f)
+{
+    int64_t begun_s = j->begun_ms / 1000;
+
+    if (!str_eq(f->filename, j->filename))
+        return false;
+    if (j->purpose.n && f->purpose.n && !str_eq(f->purpose, j->purpose))
+        return false;
+    if (j->bytes >= 0 && f->bytes >= 0 && j->bytes != f->bytes)
+        return false;
+    return !f->created_at || f->created_at >= begun_s - CLOCK_SKEW_S;
+}
+
+static void on_known(void *arg, const struct file_record *found,
+                     const struct gw_error *e)
+{
+    struct sweeper *s = arg;
+    struct file_obj *f = &s->found[s->looked];
+
+    s->call = NULL;
+    if (e->err != GW_OK) {
+        postpone(s, e->message);
+    } else if (found) {
+        s->looked++;
+        look_at_candidate(s);
+    } else if (provider_caps(s->provider) & PROV_CAN_DELETE) {
+        delete_upstream(s, f->id);
+    } else {
+        adopt(s, f);
+    }
+}
+
+/* The next file of the page that is like the entry's: has it a record? */
+static void look_at_candidate(struct sweeper *s)
+{
+    struct str cursor = s->up->op.next_cursor;
+
+    while (s->looked < s->nfound && !is_alike(s->entry, &s->found[s->looked]))
+        s->looked++;
+    if (s->looked < s->nfound)
+        s->call =
+            file_store_by_upstream(s->sv->redis, s->work, s->provider->name,
+                                   s->found[s->looked].id, on_known, s);
+    else if (cursor.n && ++s->pages < PAGES_MAX)
+        list_page(s, cursor);
+    else
+        clear(s, "nothing_left", NULL);
+}
+
+static void on_page(void *arg, const struct gw_error *e)
+{
+    struct sweeper *s = arg;
+
+    if (e->err != GW_OK) {
+        postpone(s, e->message);
+        return;
+    }
+    s->found = s->up->op.list;
+    s->nfound = s->up->op.nlist;
+    s->looked = 0;
+    look_at_candidate(s);
+}
+
+static const struct upstream_ops list_ops = {.done = on_page};
+
+static void list_page(struct sweeper *s, struct str cursor)
+{
+    s->up = upstream_new(s->sv, s->work, s->provider, PROV_LIST);
+    s->up->op.list_cursor = cursor;
+    upstream_start(s->up, NULL, NULL, &list_ops, s);
+}
+
+static void on_rivals(void *arg, bool changed, const struct gw_error *e)
+{
+    struct sweeper *s = arg;
+
+    s->call = NULL;
+    if (e->err != GW_OK)
+        postpone(s, e->message);
+    else if (changed)
+        postpone(s, "an upload alike is under way");
+    else
+        list_page(s, STR(""));
+}
+
+/* --- one entry --- */
+
+static void mend(struct sweeper *s)
+{
+    unsigned caps;
+
+    s->provider = settings_provider(s->conf, s->entry->provider);
+    if (!s->provider) {
+        postpone(s, "the provider is not configured");
+        return;
+    }
+    caps = provider_caps(s->provider);
+    if (s->entry->upstream_id.n && (caps & PROV_CAN_DELETE))
+        delete_upstream(s, s->entry->upstream_id);
+    else if (caps & PROV_CAN_LIST)
+        s->call = journal_has_rival(s->sv->redis, s->entry, on_rivals, s);
+    else
+        clear(s, "unknown",
+              "the provider cannot list its files: one may be left there");
+}
+
+static void on_record(void *arg, const struct file_record *found,
+                      const struct gw_error *e)
+{
+    struct sweeper *s = arg;
+
+    s->call = NULL;
+    if (e->err != GW_OK)
+        postpone(s, e->message);
+    else if (found)
+        clear(s, "recorded", NULL);
+    else
+        mend(s);
+}
+
+static void mend_next(struct sweeper *s)
+{
+    if (s->next == s->n) {
+        rest(s);
+        return;
+    }
+    arena_free(s->work);
+    s->work = arena_new();
+    s->entry = &s->entries[s->next++];
+    s->up = NULL;
+    s->pages = 0;
+    s->call = file_store_get(s->sv->redis, s->work, s->entry->owner,
+                             s->entry->id, on_record, s);
+}
+
+/* --- a sweep --- */
+
+static void on_due(void *arg, const struct journal_entry *v, size_t n,
+                   const struct gw_error *e)
+{
+    struct sweeper *s = arg;
+
+    s->call = NULL;
+    if (e->err == GW_OK && n) {
+        s->entries = arena_alloc(s->arena, n * sizeof(*v));
+        memcpy(s->entries, v, n * sizeof(*v));
+        s->n = n;
+    }
+    mend_next(s);
+}
+
+static void on_lead(void *arg, bool changed, const struct gw_error *e)
+{
+    struct sweeper *s = arg;
+
+    s->call = NULL;
+    if (e->err != GW_OK || !changed)
+        rest(s);
+    else
+        s->call = journal_due(s->sv->redis, s->arena, SWEEP_MAX, on_due, s);
+}
+
+static void on_tick(void *arg)
+{
+    struct sweeper *s = arg;
+
+    ASSERT(!s->arena);
+    s->arena = arena_new();
+    s->conf = settings_hold(s->sv->settings);
+    s->call = journal_lead(s->sv->redis, s->process_id, on_lead, s);
+}
+
+struct sweeper *sweeper_open(struct services *sv, const char *process_id)
+{
+    struct sweeper *s = xcalloc(1, sizeof(*s));
+
+    s->sv = sv;
+    snprintf(s->process_id, sizeof(s->process_id), "%s", process_id);
+    loop_timer_init(sv->loop, &s->timer, on_tick, s);
+    loop_timer_set(&s->timer, FIRST_SWEEP_MS);
+    return s;
+}
+
+void sweeper_close(struct sweeper *s)
+{
+    if (!s)
+        return;
+    if (s->call)
+        redis_cancel(s->call);
+    upstream_abort(s->up);
+    loop_timer_release(&s->timer);
+    settings_drop(s->conf);
+    arena_free(s->work);
+    arena_free(s->arena);
+    free(s);
+}

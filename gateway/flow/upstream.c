@@ -1,0 +1,247 @@
+#include "gateway/flow/upstream.h"
+
+#include "gateway/base/bug.h"
+#include "gateway/base/clock.h"
+#include "gateway/base/log.h"
+#include "gateway/codec/byterange.h"
+
+static void step(void *arg);
+
+struct upstream *upstream_new(struct services *sv, struct arena *a,
+                              const struct provider_conf *conf,
+                              enum prov_opcode code)
+{
+    struct upstream *u = arena_new_of(a, struct upstream);
+
+    u->sv = sv;
+    u->op.code = code;
+    u->op.conf = conf;
+    u->op.arena = a;
+    u->op.state = arena_alloc(a, conf->type->state_size);
+    u->op.now_s = clock_wall_s();
+    u->op.range_first = u->op.range_last = -1;
+    u->op.file.bytes = -1;
+    u->op.upload.stream_len = -1;
+    return u;
+}
+
+static void count_outcome(struct upstream *u, const struct gw_error *e)
+{
+    const char *name = u->op.conf->name;
+    struct metrics *m = u->sv->metrics;
+
+    metric_observe_us(metrics_get(m, METRIC_UP_SECONDS, name,
+                                  prov_opcode_name(u->op.code), NULL),
+                      clock_mono_us() - u->begun_us);
+    if (e->err != GW_OK)
+        metrics_count(m, METRIC_UP_ERRORS, name, err_info(e->err)->code, NULL);
+}
+
+/* The only way out but upstream_abort(). */
+static void finish(struct upstream *u, const struct gw_error *e)
+{
+    ASSERT(!u->is_over);
+    u->is_over = true;
+    count_outcome(u, e);
+    u->ops->done(u->arg, e);
+}
+
+static void observe_first_byte(struct upstream *u)
+{
+    metric_observe_us(metrics_get(u->sv->metrics, METRIC_UP_TTFB,
+                                  u->op.conf->name, NULL, NULL),
+                      clock_mono_us() - u->begun_us);
+}
+
+static int64_t field_int(const struct http_res *res, struct str name)
+{
+    int64_t v;
+
+    return str_to_i64(http_fields_get(&res->fields, name), &v) ? v : -1;
+}
+
+static void on_http_head(void *arg, const struct http_res *res)
+{
+    struct upstream *u = arg;
+    struct upstream_head h = {.length = -1, .size = -1, .first = -1};
+    int64_t last;
+
+    u->is_answered = true;
+    observe_first_byte(u);
+    if (!u->x.http.is_sink || (res->status != 200 && res->status != 206))
+        return;
+    h.is_partial = res->status == 206;
+    h.length = field_int(res, STR("content-length"));
+    h.content_type = http_fields_get(&res->fields, STR("content-type"));
+    h.content_encoding = http_fields_get(&res->fields, STR("content-encoding"));
+    if (!h.is_partial)
+        h.size = h.length;
+    else if (!byterange_parse_content(
+                 http_fields_get(&res->fields, STR("content-range")), &h.first,
+                 &last, &h.size))
+        h.first = h.size = -1;
+    u->ops->head(u->arg, &h);
+}
+
+static void on_http_done(void *arg, const struct http_res *res,
+                         const struct gw_error *e)
+{
+    struct upstream *u = arg;
+    struct gw_error error = {0};
+
+    u->sent = client_call_sent(u->http);
+    u->http = NULL;
+    u->is_answered = u->is_answered || res->status != 0;
+    if (e->err != GW_OK) {
+        finish(u, e);
+        return;
+    }
+    if (u->op.conf->type->reply(&u->op, res, NULL, &error) != GW_OK)
+        finish(u, &error);
+    else
+        step(u);
+}
+
+static void on_file_head(void *arg, const struct file_res *res)
+{
+    struct upstream *u = arg;
+    const struct file_req *q = &u->x.file;
+    int64_t rest = res->size - MIN(q->offset, res->size);
+    struct upstream_head h = {
+        .is_partial = u->op.range_first >= 0,
+        .length = q->len < 0 ? rest : MIN(q->len, rest),
+        .size = res->size,
+        .first = q->offset,
+    };
+
+    observe_first_byte(u);
+    u->ops->head(u->arg, &h);
+}
+
+static void on_file_done(void *arg, const struct file_res *res,
+                         const struct gw_error *e)
+{
+    struct upstream *u = arg;
+    struct gw_error error = {0};
+
+    u->file = NULL;
+    u->is_answered = true;
+    if (e->err != GW_OK)
+        finish(u, e);
+    else if (u->op.conf->type->reply(&u->op, NULL, res, &error) != GW_OK)
+        finish(u, &error);
+    else
+        step(u);
+}
+
+static const struct client_call_ops http_ops = {
+    .head = on_http_head,
+    .done = on_http_done,
+};
+
+static const struct file_call_ops file_ops = {
+    .head = on_file_head,
+    .done = on_file_done,
+};
+
+static bool has_stream(const struct http_req *r)
+{
+    for (size_t i = 0; i < r->nsegs; i++)
+        if (r->segs[i].kind == HTTP_SEG_STREAM)
+            return true;
+    return false;
+}
+
+static void send_http(struct upstream *u)
+{
+    const struct provider_conf *c = u->op.conf;
+    struct client_call_options o = {
+        .connect_timeout_ms = c->connect_timeout_ms,
+        .timeout_ms = c->timeout_ms,
+        .ca_file = c->ca_file,
+        .proxy = c->proxy,
+        .source = has_stream(&u->x.http) ? u->source : NULL,
+        .sink = u->x.http.is_sink ? u->sink : NULL,
+        .bytes_out = metrics_get(u->sv->metrics, METRIC_UP_BYTES_OUT, c->name,
+                                 NULL, NULL),
+        .bytes_in = metrics_get(u->sv->metrics, METRIC_UP_BYTES_IN, c->name,
+                                NULL, NULL),
+    };
+
+    u->is_answered = false;
+    u->http = http_client_start(u->sv->client, &u->x.http, &o, &http_ops, u);
+}
+
+static void step(void *arg)
+{
+    struct upstream *u = arg;
+    struct gw_error ok = {0};
+
+    u->x = (struct prov_exchange){0};
+    switch (u->op.conf->type->next(&u->op, &u->x)) {
+    case PROV_SEND_HTTP:
+        send_http(u);
+        break;
+    case PROV_SEND_FILE:
+        u->file =
+            file_io_start(u->sv->files, u->sv->loop, u->op.arena, &u->x.file,
+                          u->source ? u->source : u->sink, &file_ops, u);
+        break;
+    case PROV_DONE:
+        finish(u, &ok);
+        break;
+    }
+}
+
+static void refuse(void *arg)
+{
+    struct upstream *u = arg;
+    struct gw_error e = {0};
+
+    err_set(&e, GW_UNSUPPORTED_OPERATION,
+            "provider '%s' does not support the operation '%s'",
+            u->op.conf->name, prov_opcode_name(u->op.code));
+    finish(u, &e);
+}
+
+void upstream_start(struct upstream *u, struct pipe *source, struct pipe *sink,
+                    const struct upstream_ops *ops, void *arg)
+{
+    bool can = provider_caps(u->op.conf) & (1u << u->op.code);
+
+    u->source = source;
+    u->sink = sink;
+    u->ops = ops;
+    u->arg = arg;
+    u->begun_us = clock_mono_us();
+    loop_defer(u->sv->loop, &u->kick, can ? step : refuse, u);
+}
+
+void upstream_abort(struct upstream *u)
+{
+    if (!u || u->is_over)
+        return;
+    u->is_over = true;
+    loop_task_cancel(u->sv->loop, &u->kick);
+    if (u->http) {
+        u->sent = client_call_sent(u->http);
+        client_call_abort(u->http);
+    }
+    if (u->file)
+        file_call_abort(u->file);
+    u->http = NULL;
+    u->file = NULL;
+}
+
+bool upstream_is_untouched(const struct upstream *u)
+{
+    return !u->source || pipe_total(u->source) == 0;
+}
+
+bool upstream_may_have_stored(const struct upstream *u)
+{
+    /* A provider that names its objects is asked by name, and a request whose
+     * body was cut cannot have become a file. */
+    return !u->is_answered && u->source &&
+           pipe_outcome(u->source) == PIPE_END && pipe_is_drained(u->source);
+}

@@ -1,0 +1,69 @@
+/* upstream.h -- drives one operation of a provider, exchange by exchange.
+ *
+ * next() describes an exchange, http_client or file_io performs it, reply()
+ * reads it, until the provider says that it is done. This is the only place
+ * where a provider meets the network.
+ *
+ *     u = upstream_new(sv, arena, conf, PROV_CONTENT);
+ *     u->op.upstream_id = id;
+ *     upstream_start(u, NULL, sink, &ops, txn);
+ *
+ * Lives in the arena it is given; ends by done() or upstream_abort(). All on
+ * the worker's loop; callbacks come from the loop.
+ */
+#ifndef FILEMUX_FLOW_UPSTREAM_H
+#define FILEMUX_FLOW_UPSTREAM_H
+
+#include "gateway/flow/services.h"
+
+/* The beginning of the answer that goes into the sink. */
+struct upstream_head {
+    bool is_partial; /* 206: a range */
+    int64_t length;  /* of what follows; -1 unknown */
+    int64_t size;    /* of the whole file; -1 unknown */
+    int64_t first;   /* partial: where it starts; -1 unknown */
+    struct str content_type, content_encoding; /* STR_NULL: none */
+};
+
+struct upstream_ops {
+    /* The sink gets bytes from now on. Once, for operations with a sink. */
+    void (*head)(void *arg, const struct upstream_head *h);
+    /* Over: GW_OK in e->err, results in u->op. The sink has its outcome. */
+    void (*done)(void *arg, const struct gw_error *e);
+};
+
+struct upstream {
+    struct prov_op op; /* the caller fills what the operation needs */
+    /* --- private --- */
+    struct services *sv;
+    struct prov_exchange x;
+    struct pipe *source, *sink;
+    const struct upstream_ops *ops;
+    void *arg;
+    struct client_call *http;
+    struct file_call *file;
+    struct loop_task kick;
+    int64_t begun_us;
+    uint64_t sent;
+    bool is_answered;
+    bool is_over;
+};
+
+struct upstream *upstream_new(struct services *sv, struct arena *a,
+                              const struct provider_conf *conf,
+                              enum prov_opcode code) MUSTCHECK;
+/* Both pipes may be NULL and must live until done(). An operation that the
+ * provider lacks ends with UNSUPPORTED_OPERATION naming both. */
+void upstream_start(struct upstream *u, struct pipe *source, struct pipe *sink,
+                    const struct upstream_ops *ops, void *arg);
+/* No callback follows. May be called twice, and after done(). NULL allowed. */
+void upstream_abort(struct upstream *u);
+
+/* After a failed create: was nothing of the source used, so that another
+ * provider may be tried? */
+bool upstream_is_untouched(const struct upstream *u);
+/* After a failed create: may the provider have stored the file all the same?
+ * Only when the whole body was sent and no answer came. */
+bool upstream_may_have_stored(const struct upstream *u);
+
+#endif

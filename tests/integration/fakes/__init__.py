@@ -1,0 +1,1 @@
+"""Stand-ins for the services behind filemux, as strict as the real ones."""

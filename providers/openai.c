@@ -138,7 +138,9 @@ static struct openai_wire wire_of(const struct prov_op *op)
         .collection =
             chosen(o->trailing_slash, v->has_slash) ? "/files/" : "/files",
         .query = query_of(op->arena, &o->query),
-        .sends_expiry = chosen(o->expires_after, v->takes_expiry),
+        .expiry = chosen(o->expires_after, v->takes_expiry)
+                      ? OPENAI_EXPIRY_BRACKETS
+                      : OPENAI_EXPIRY_NONE,
         .has_pages = chosen(o->paging, v->has_pages),
         .provider = str_of(o->custom_llm_provider),
         .envelope = str_of(o->envelope),

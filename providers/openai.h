@@ -9,15 +9,21 @@
 
 #include "providers/provider.h"
 
+enum openai_expiry {
+    OPENAI_EXPIRY_NONE,
+    OPENAI_EXPIRY_BRACKETS, /* expires_after[seconds] */
+    OPENAI_EXPIRY_DOTS,     /* expires_after.seconds */
+};
+
 /* Plain data for one operation; views borrowed. */
 struct openai_wire {
-    const char *collection; /* "/files", "/files/": where uploads and lists
-                               go; one file is below it */
-    struct str query;       /* for every request, encoded; "" for none */
-    bool sends_expiry;      /* expires_after[…] are sent when they are set */
-    bool has_pages;         /* list takes limit and after */
-    struct str provider;    /* custom_llm_provider, in form and query; "" */
-    struct str envelope;    /* member that wraps every answer; "" for none */
+    const char *collection;    /* "/files", "/files/": where uploads and lists
+                                  go; one file is below it */
+    struct str query;          /* for every request, encoded; "" for none */
+    enum openai_expiry expiry; /* how expires_after is sent, when it is set */
+    bool has_pages;            /* list takes limit and after */
+    struct str provider;       /* custom_llm_provider, in form and query; "" */
+    struct str envelope;       /* member that wraps every answer; "" for none */
 };
 
 /* Describe the one exchange of op; without credentials. */

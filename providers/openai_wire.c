@@ -61,15 +61,21 @@ static void describe_file(struct prov_op *op, const struct openai_wire *w,
               STR_ARG(query_of(op, w, STR(""))));
 }
 
-static void add_expiry(struct buf *form, struct prov_op *op)
+static void add_expiry(struct buf *form, struct prov_op *op,
+                       enum openai_expiry how)
 {
+    bool has_dots = how == OPENAI_EXPIRY_DOTS;
     struct str seconds =
         arena_printf(op->arena, "%lld", (long long)op->upload.expires_after_s);
 
-    mime_add_field(form, op->upload.boundary, STR("expires_after[anchor]"),
-                   STR("created_at"));
-    mime_add_field(form, op->upload.boundary, STR("expires_after[seconds]"),
-                   seconds);
+    mime_add_field(
+        form, op->upload.boundary,
+        str_of(has_dots ? "expires_after.anchor" : "expires_after[anchor]"),
+        STR("created_at"));
+    mime_add_field(
+        form, op->upload.boundary,
+        str_of(has_dots ? "expires_after.seconds" : "expires_after[seconds]"),
+        seconds);
 }
 
 static void add_scalars(struct buf *form, struct prov_op *op,
@@ -79,8 +85,8 @@ static void add_scalars(struct buf *form, struct prov_op *op,
 
     if (u->purpose.n)
         mime_add_field(form, u->boundary, STR("purpose"), u->purpose);
-    if (w->sends_expiry && u->expires_after_s > 0)
-        add_expiry(form, op);
+    if (w->expiry != OPENAI_EXPIRY_NONE && u->expires_after_s > 0)
+        add_expiry(form, op, w->expiry);
     if (w->provider.n)
         mime_add_field(form, u->boundary, STR("custom_llm_provider"),
                        w->provider);

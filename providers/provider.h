@@ -47,6 +47,12 @@ enum prov_cap {
     PROV_HAS_RANGE = 1 << 12,
     /* A file's status can still change after create. */
     PROV_HAS_STATUS = 1 << 13,
+    /* PROV_FORM: the fields behind the file are framed anew, for a part may
+     * have no other headers than those that name it. */
+    PROV_STRICT_FORM = 1 << 14,
+    /* PROV_FORM: an expires_after behind the file is kept from the provider,
+     * which does not take every one; filemux ends the file. */
+    PROV_NO_LATE_EXPIRY = 1 << 15,
 };
 
 struct provider_type;

@@ -5,6 +5,7 @@
  * of the README's table. */
 #define PROVIDERS(X)                                                           \
     X(openai)                                                                  \
+    X(azure)                                                                   \
     X(disk)
 
 #define X(name) extern const struct provider_type provider_##name;

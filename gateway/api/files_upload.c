@@ -338,12 +338,15 @@ static const struct upstream_ops store_ops = {.done = on_stored};
 static struct pipe *open_source(struct upload *u, struct prov_upload *up)
 {
     struct txn *t = u->t;
-    bool relays = !u->spool && (provider_caps(u->provider) & PROV_FORM);
+    unsigned caps = provider_caps(u->provider);
+    bool relays = !u->spool && (caps & PROV_FORM);
 
     up->boundary = str_of(relays ? u->boundary : u->own_boundary);
     up->tail_in_stream = relays;
     if (!u->spool) {
         form_relay_tail(t->form, relays);
+        form_change_tail(t->form, caps & PROV_STRICT_FORM,
+                         caps & PROV_NO_LATE_EXPIRY);
         up->stream_len = relays ? form_relay_length(t->form) : -1;
         return form_pipe(t->form);
     }

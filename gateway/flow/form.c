@@ -61,7 +61,7 @@ struct form {
     char *out; /* the reader's buffer during a pull */
     size_t out_n;
     struct crypto_hash *hash; /* NULL: none wanted */
-    bool relays_tail;
+    bool relays_tail, frames_tail_anew, drops_late_expiry;
     bool tail_has_own; /* a field in the tail is not for the provider */
 };
 
@@ -277,7 +277,14 @@ void form_readable(struct form *f)
 
 /* --- the file and its tail --- */
 
-/* The tail without the fields that are ours: what is known, framed anew. */
+static bool is_expiry(enum form_field field)
+{
+    return field == FORM_EXPIRES_ANCHOR || field == FORM_EXPIRES_SECONDS;
+}
+
+/* The tail without the fields that are ours: what is known, framed anew. Where
+ * it was framed tersely and nothing is left out, the new one may be longer than
+ * the length that was promised; then it stays as it came. */
 static void rebuild_tail(struct form *f, size_t promised)
 {
     struct str boundary = str_of(f->boundary);
@@ -288,11 +295,17 @@ static void rebuild_tail(struct form *f, size_t promised)
     for (size_t i = 0; i < COUNTOF(field_names); i++) {
         enum form_field field = field_names[i].field;
 
-        if (field_names[i].is_relayed && f->is_late[field])
-            mime_add_field(&fresh, boundary, str_of(field_names[i].name),
-                           f->fields[field]);
+        if (!field_names[i].is_relayed || !f->is_late[field] ||
+            (f->drops_late_expiry && is_expiry(field)))
+            continue;
+        mime_add_field(&fresh, boundary, str_of(field_names[i].name),
+                       f->fields[field]);
     }
     buf_printf(&fresh, "--%s--\r\n", f->boundary);
+    if (promised && fresh.n > promised) {
+        buf_release(&fresh);
+        return;
+    }
     while (fresh.n < promised && !fresh.overflow)
         buf_add_byte(&fresh, (fresh.n & 1) ? '\n' : '\r');
     buf_release(&f->tail);
@@ -310,7 +323,8 @@ static void finish_body(struct form *f)
         return;
     }
     f->state = FORM_OUT;
-    if (f->relays_tail && f->tail_has_own)
+    if (f->relays_tail &&
+        (f->tail_has_own || f->frames_tail_anew || f->drops_late_expiry))
         rebuild_tail(f, promised);
 }
 
@@ -491,6 +505,12 @@ struct str form_content_type(const struct form *f)
 void form_relay_tail(struct form *f, bool relays)
 {
     f->relays_tail = relays;
+}
+
+void form_change_tail(struct form *f, bool frames_anew, bool no_expiry)
+{
+    f->frames_tail_anew = frames_anew;
+    f->drops_late_expiry = no_expiry;
 }
 
 void form_limit(struct form *f, int64_t max_file_bytes)

@@ -66,6 +66,9 @@ struct str form_filename(const struct form *f);
 struct str form_content_type(const struct form *f);
 
 void form_relay_tail(struct form *f, bool relays);
+/* How a tail that is relayed is changed. frames_anew: its parts keep no header
+ * but their name; no_expiry: without expires_after. */
+void form_change_tail(struct form *f, bool frames_anew, bool no_expiry);
 /* A tighter bound than at form_new(), before the pipe is read. */
 void form_limit(struct form *f, int64_t max_file_bytes);
 /* Hash the file's bytes as they pass; before the pipe is read. */

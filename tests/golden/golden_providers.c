@@ -96,17 +96,19 @@ static const struct {
     const char *name;
 } cap_names[] = {
     /* clang-format off */
-    {PROV_CAN_CREATE,   "create"},
-    {PROV_CAN_GET,      "get"},
-    {PROV_CAN_LIST,     "list"},
-    {PROV_CAN_DELETE,   "delete"},
-    {PROV_CAN_CONTENT,  "content"},
-    {PROV_FORM,         "form"},
-    {PROV_NEEDS_LENGTH, "needs_length"},
-    {PROV_NEEDS_FIELDS, "needs_fields"},
-    {PROV_NAMES_OBJECT, "names_object"},
-    {PROV_HAS_RANGE,    "range"},
-    {PROV_HAS_STATUS,   "status"},
+    {PROV_CAN_CREATE,     "create"},
+    {PROV_CAN_GET,        "get"},
+    {PROV_CAN_LIST,       "list"},
+    {PROV_CAN_DELETE,     "delete"},
+    {PROV_CAN_CONTENT,    "content"},
+    {PROV_FORM,           "form"},
+    {PROV_NEEDS_LENGTH,   "needs_length"},
+    {PROV_NEEDS_FIELDS,   "needs_fields"},
+    {PROV_NAMES_OBJECT,   "names_object"},
+    {PROV_HAS_RANGE,      "range"},
+    {PROV_HAS_STATUS,     "status"},
+    {PROV_STRICT_FORM,    "strict_form"},
+    {PROV_NO_LATE_EXPIRY, "no_late_expiry"},
     /* clang-format on */
 };
 

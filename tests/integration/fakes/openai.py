@@ -343,7 +343,9 @@ class OpenAI(Server):
         m = re.fullmatch(r"/v1/files(?:/([^/]+)(/content)?)?", x.head.path)
         if not m:
             raise Refused(404, f"Invalid URL ({x.head.method} {x.head.path})")
-        file_id, content = m.groups()
+        self._operate(x, *m.groups())
+
+    def _operate(self, x, file_id, content):
         routes = {
             ("POST", False, False): self._create,
             ("GET", False, False): self._list,
@@ -378,10 +380,12 @@ class OpenAI(Server):
         with self.lock:
             self.files[stored.id] = stored
         x.at("stored")
+        self._created(x, stored)
+
+    def _created(self, x, stored):
         x.answer(200, self._object(stored))
 
-    @staticmethod
-    def _check_form(form):
+    def _check_form(self, form):
         for name in form.order:
             if name not in FILE_FIELDS:
                 raise Refused(
@@ -399,11 +403,10 @@ class OpenAI(Server):
         if purpose in JSONL_ONLY and not form.file.filename.endswith(".jsonl"):
             api = JSONL_ONLY[purpose]
             raise Refused(400, f"Invalid file format for {api}. Must be .jsonl", "file")
-        OpenAI._check_expiry(form)
+        self._check_expiry(form)
         return dict(form.fields)
 
-    @staticmethod
-    def _check_expiry(form):
+    def _check_expiry(self, form):
         anchor = form.get("expires_after[anchor]")
         seconds = form.get("expires_after[seconds]")
         if anchor is None and seconds is None:

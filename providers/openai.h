@@ -21,6 +21,8 @@ struct openai_wire {
                                   go; one file is below it */
     struct str query;          /* for every request, encoded; "" for none */
     enum openai_expiry expiry; /* how expires_after is sent, when it is set */
+    bool takes_only_file;      /* the form has no other field */
+    const char *after;         /* list's cursor; NULL: "after" */
     bool has_pages;            /* list takes limit and after */
     struct str provider;       /* custom_llm_provider, in form and query; "" */
     struct str envelope;       /* member that wraps every answer; "" for none */

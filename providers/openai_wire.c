@@ -109,7 +109,8 @@ static void add_body(struct prov_op *op, const struct openai_wire *w,
     struct buf form;
 
     buf_init(&form, FORM_BYTES);
-    add_scalars(&form, op, w);
+    if (!w->takes_only_file)
+        add_scalars(&form, op, w);
     mime_open_file(&form, u->boundary, STR("file"),
                    u->filename.n ? u->filename : STR("upload"),
                    u->content_type);
@@ -148,7 +149,8 @@ static void describe_list(struct prov_op *op, const struct openai_wire *w,
     if (w->has_pages)
         query = arena_printf(op->arena, "limit=%d", PAGE_FILES);
     if (w->has_pages && op->list_cursor.n)
-        query = arena_printf(op->arena, "%.*s&after=%.*s", STR_ARG(query),
+        query = arena_printf(op->arena, "%.*s&%s=%.*s", STR_ARG(query),
+                             w->after ? w->after : "after",
                              STR_ARG(url_encoded(op->arena, op->list_cursor)));
     describe_collection(op, w, "GET", query, x);
 }

@@ -6,6 +6,7 @@
 #define PROVIDERS(X)                                                           \
     X(openai)                                                                  \
     X(azure)                                                                   \
+    X(anthropic)                                                               \
     X(disk)
 
 #define X(name) extern const struct provider_type provider_##name;

@@ -1,0 +1,140 @@
+"""Anthropic's files: the file alone goes up, and little comes down."""
+
+import any_provider as any_
+import pytest
+from fakes import pattern
+from fakes.anthropic import Anthropic
+from gw import MB, config, refused
+from wire import form, form_type, part
+
+ERROR = {"type": "error", "error": {"type": "some_error", "message": "said so"}}
+
+
+@pytest.fixture
+def fake():
+    fake = Anthropic()
+    yield fake
+    fake.stop()
+    assert fake.violations == []
+
+
+@pytest.fixture
+def begin(start, fake):
+    """begin(**keys): a gateway whose provider has those keys besides."""
+
+    def begin(**keys):
+        up = {"type": "anthropic", "base_url": fake.url, **keys}
+        gw = start(config({"providers": {"up": up}}))
+        gw.key = gw.new_key()
+        return gw
+
+    return begin
+
+
+@pytest.fixture
+def gw(begin, fake):
+    return begin(api_key=fake.api_key)
+
+
+def generated(fake):
+    """What is there now was made by a model."""
+    for stored in fake.files.values():
+        stored.downloadable = True
+
+
+@pytest.mark.parametrize(
+    "how", [{}, {"chunks": True}, {"file_first": True}, {"chunks": True, "file_first": True}],
+    ids=str,
+)  # fmt: skip
+def test_files_of_any_size_arrive_and_come_back(gw, fake, how):
+    for size in any_.SIZES:
+        fake.files.clear()
+        fake.seen.clear()
+        obj = any_.arrives(gw, fake, size, **how)
+        assert obj["status"] == "processed"
+        generated(fake)
+        any_.comes_back(gw, obj, size)
+
+
+def test_a_file_lives_and_is_deleted_twice(gw, fake):
+    any_.lives(gw, fake)
+    any_.gone_counts_as_deleted(gw, fake)
+
+
+def test_a_token_takes_the_place_of_the_key(begin, fake):
+    fake.token = "oat01"
+    any_.lives(begin(token="oat01"), fake)
+
+
+def test_the_clients_own_credentials_go_nowhere(gw, fake):
+    assert any_.send(gw, 5).status_code == 200
+    head = fake.uploads()[0].head
+    assert head.get("authorization") is None
+    assert head.get_all("x-api-key") == [fake.api_key]
+    assert gw.key not in str(head.fields)
+
+
+def test_an_uploaded_file_does_not_come_back(gw, fake):
+    obj = any_.made(any_.send(gw, 5))
+    (raw,) = fake.files
+    reply = gw.call(gw.key, "GET", f"/v1/files/{obj['id']}/content")
+    error = refused(reply, 400, "unsupported_operation")
+    assert "'up'" in error["message"] and "'content'" in error["message"]
+    assert raw not in error["message"]
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_purpose_and_expiry_stay_here_and_hold(gw, fake, first):
+    fields = [
+        part("purpose", "user_data"),
+        part("expires_after[anchor]", "created_at"),
+        part("expires_after[seconds]", "3600"),
+    ]
+    file = part("file", "hello", "a.txt", "text/plain")
+    body = form(*fields, file) if first else form(file, *fields)
+    headers = {"Content-Type": form_type()}
+    obj = any_.made(
+        gw.call(gw.key, "POST", "/v1/files", content=body, headers=headers)
+    )
+    assert obj["purpose"] == "user_data"
+    assert obj["expires_at"] == obj["created_at"] + 3600
+    assert fake.uploads()[0].order == ["file"]
+    assert fake.uploads()[0].file.content_type == "text/plain"
+
+
+@pytest.mark.parametrize("name", ["a:b*c?.txt", "dir/sub\\x.txt", "n" * 300 + ".txt"])
+def test_a_name_that_it_refuses_is_changed_for_it_alone(gw, fake, name):
+    obj = any_.made(gw.upload(gw.key, filename=name))
+    (stored,) = fake.files.values()
+    assert stored.filename.endswith(".txt") and stored.filename != name
+    path = f"/v1/files/{obj['id']}"
+    assert gw.call(gw.key, "GET", path).json()["filename"] == obj["filename"]
+
+
+def test_its_statuses_are_translated(gw, fake):
+    for theirs, ours, code in any_.STATUSES:
+        fake.faults.clear()
+        any_.status_is_told(gw, fake, theirs, ours, code, ERROR)
+
+
+def test_a_wrong_key_is_the_gateways_fault(begin, fake):
+    error = refused(any_.send(begin(api_key="other"), 5), 502, "upstream_auth")
+    assert "other" not in error["message"]
+
+
+def test_a_connection_cut_in_mid_upload_leaves_nothing(gw, fake):
+    any_.cut_upload_leaves_nothing(gw, fake)
+
+
+def test_a_connection_cut_in_mid_download_is_seen(gw, fake):
+    obj = any_.made(any_.send(gw, 3 * MB))
+    generated(fake)
+    any_.cut_download_is_not_whole(gw, fake, obj, 3 * MB)
+
+
+def test_a_range_that_it_may_not_know_is_not_asked_for(gw, fake):
+    path = f"/v1/files/{any_.made(any_.send(gw, 1000))['id']}/content"
+    generated(fake)
+    reply = gw.call(gw.key, "GET", path, headers={"Range": "bytes=10-19"})
+    assert reply.status_code == 200 and reply.content == pattern.pattern(1000)
+    assert fake.seen[-1].header("range") is None

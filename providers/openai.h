@@ -26,6 +26,8 @@ struct openai_wire {
     bool has_pages;            /* list takes limit and after */
     struct str provider;       /* custom_llm_provider, in form and query; "" */
     struct str envelope;       /* member that wraps every answer; "" for none */
+    /* Writes the fields of an upload in place of OpenAI's; or NULL. */
+    void (*add_fields)(const struct prov_op *op, struct buf *form);
 };
 
 /* Describe the one exchange of op; without credentials. */

@@ -109,7 +109,9 @@ static void add_body(struct prov_op *op, const struct openai_wire *w,
     struct buf form;
 
     buf_init(&form, FORM_BYTES);
-    if (!w->takes_only_file)
+    if (w->add_fields)
+        w->add_fields(op, &form);
+    else if (!w->takes_only_file)
         add_scalars(&form, op, w);
     mime_open_file(&form, u->boundary, STR("file"),
                    u->filename.n ? u->filename : STR("upload"),

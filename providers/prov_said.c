@@ -95,7 +95,9 @@ static void find_in_json(struct prov_said *said, const struct json *v)
     if (json_is_array(v))
         v = json_at(v, 0);
     if (take_error(said, json_get(v, "error")) ||
-        take_detail(said, json_get(v, "detail")) || take_error(said, v))
+        take_detail(said, json_get(v, "detail")) ||
+        take_detail(said, json_get(json_get(v, "message"), "detail")) ||
+        take_error(said, v))
         return;
     said->message = json_str(json_get(v, "title"));
 }

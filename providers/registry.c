@@ -7,6 +7,8 @@
     X(openai)                                                                  \
     X(azure)                                                                   \
     X(anthropic)                                                               \
+    X(gemini)                                                                  \
+    X(mistral)                                                                 \
     X(disk)
 
 #define X(name) extern const struct provider_type provider_##name;

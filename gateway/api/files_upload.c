@@ -261,6 +261,22 @@ static int64_t lifetime_s(const struct upload *u)
     return u->provider->default_expiry_ms / 1000;
 }
 
+/* Of two times, of which 0 is never. */
+static int64_t earlier(int64_t a, int64_t b)
+{
+    return a && b ? MIN(a, b) : MAX(a, b);
+}
+
+/* A provider may end a file sooner than was asked for, or later, if it knows
+ * hours alone or no choice at all: whichever comes first is what holds. */
+static int64_t end_of_life(const struct upload *u, const struct file_obj *up,
+                           int64_t created_at)
+{
+    int64_t s = lifetime_s(u);
+
+    return earlier(up->expires_at, s ? created_at + s : 0);
+}
+
 /* What the client said goes before what came back. */
 static void fill_record(struct upload *u)
 {
@@ -280,9 +296,7 @@ static void fill_record(struct upload *u)
         .provider = str_of(u->provider->name),
         .sha256 = form_sha256(t->form),
     };
-    r->obj.expires_at = up->expires_at;
-    if (!r->obj.expires_at && lifetime_s(u))
-        r->obj.expires_at = r->obj.created_at + lifetime_s(u);
+    r->obj.expires_at = end_of_life(u, up, r->obj.created_at);
     r->owner = t->vkey->owner;
     r->key_hash = t->is_master ? STR("master") : str_of(t->vkey->hash);
     r->upstream_id = up->id;

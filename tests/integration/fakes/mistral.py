@@ -1,0 +1,96 @@
+"""A strict Mistral: refuses what its Files API refuses, records all it saw.
+
+The exchanges, the faults and the recording are those of fakes/openai.py; the
+fields of the form, pages, errors and file objects are Mistral's. Fields that
+it does not know are passed over behind the file, where a gateway can only
+relay them; before it there must be none.
+"""
+
+import tempfile
+import uuid
+
+from .form import Refused, read_form
+from .openai import OpenAI, Stored
+
+PURPOSES = ["fine-tune", "batch", "ocr", "audio"]
+FILE_FIELDS = {"file", "purpose", "expiry", "visibility"}
+LIST_QUERY = {"page", "page_size", "include_total"}
+
+
+class Mistral(OpenAI):
+    def __init__(self, **kw):
+        super().__init__(**kw)
+        self.quirks = {"no_ranges"}  # also: null_bytes, no_total
+
+    def _check_auth(self, x):
+        if x.head.get("authorization", "") != f"Bearer {self.api_key}":
+            raise Refused(401, "Unauthorized")
+
+    @staticmethod
+    def _answer_error(x, e):
+        """One fault of a field as the framework tells it, else a sentence."""
+        detail = e.message
+        if e.status == 422:
+            detail = [{"loc": ["body", e.param], "msg": e.message, "type": "value"}]
+        x.answer(e.status, {"detail": detail}, then_close=not x.body.ended)
+
+    def _create(self, x):
+        if x.head.length is None:
+            raise Refused(411, "Length Required")
+        if x.head.query:
+            raise Refused(422, "unexpected query", "query")
+        data = tempfile.SpooledTemporaryFile(1 << 20)
+        form = read_form(x.body, x.head.get("content-type"), data.write)
+        x.seen.form = form
+        stored = Stored(form.file, self._check_form(form), data, None)
+        stored.id = str(uuid.uuid4())
+        hours = form.get("expiry")
+        stored.expires_at = stored.created_at + int(hours) * 3600 if hours else None
+        with self.lock:
+            self.files[stored.id] = stored
+        x.at("stored")
+        x.answer(200, self._object(stored))
+
+    @staticmethod
+    def _check_form(form):
+        if form.file is None:
+            raise Refused(422, "field required", "file")
+        for name in form.order[: form.order.index("file")]:
+            if name not in FILE_FIELDS:
+                raise Refused(422, "extra fields not permitted", name)
+        if form.get("purpose") not in PURPOSES:
+            raise Refused(422, f"Input should be one of {PURPOSES}", "purpose")
+        if not (form.get("expiry") or "1").isdigit():
+            raise Refused(422, "value is not a valid integer", "expiry")
+        if form.get("visibility") not in (None, "workspace", "user"):
+            raise Refused(422, "Input should be 'workspace' or 'user'", "visibility")
+        return {"purpose": form.get("purpose")}
+
+    def _list(self, x):
+        q = dict(x.head.query)
+        for name, value in q.items():
+            if name not in LIST_QUERY or not (value.isdigit() or value == "true"):
+                raise Refused(422, "unusable parameter", name)
+        page, size = int(q.get("page", 0)), int(q.get("page_size", 100))
+        with self.lock:
+            files = list(self.files.values())[::-1]
+        data = [self._object(f) for f in files[page * size : (page + 1) * size]]
+        total = None if "no_total" in self.quirks else len(files)
+        x.answer(200, {"data": data, "object": "list", "total": total})
+
+    def _object(self, f):
+        return {
+            "id": f.id,
+            "object": "file",
+            "bytes": None if "null_bytes" in self.quirks else f.size,
+            "created_at": f.created_at,
+            "filename": f.filename,
+            "purpose": f.purpose,
+            "sample_type": "batch_request",
+            "num_lines": None,
+            "mimetype": f.content_type,
+            "source": "upload",
+            "signature": None,
+            "expires_at": f.expires_at,
+            "visibility": "workspace",
+        }

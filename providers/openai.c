@@ -108,6 +108,8 @@ static unsigned caps_of(const struct provider_conf *c)
         caps |= PROV_NEEDS_LENGTH;
     if (vendor_of(o)->has_status && (caps & PROV_CAN_GET))
         caps |= PROV_HAS_STATUS;
+    if (!chosen(o->expires_after, vendor_of(o)->takes_expiry))
+        caps |= PROV_NO_LATE_EXPIRY;
     return caps;
 }
 
@@ -306,7 +308,7 @@ const struct provider_type provider_openai = {
     .systems = "OpenAI, Nebius Token Factory, kluster.ai, Aqueduct, LiteLLM, "
                "Groq, vLLM production-stack, any OpenAI-compatible server",
     .caps = PROV_CAN_ALL | PROV_FORM | PROV_NEEDS_LENGTH | PROV_HAS_RANGE |
-            PROV_HAS_STATUS,
+            PROV_HAS_STATUS | PROV_NO_LATE_EXPIRY,
     .section = &section,
     .state_size = sizeof(struct openai_state),
     .check = check,

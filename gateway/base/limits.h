@@ -48,7 +48,7 @@
                                              name adds to it, 255 is all */
 #define LIMIT_SERVER_SCRATCH (64 * KIB)   /* per worker: heads are read here */
 #define LIMIT_RETRY_BODY (256 * KIB)      /* replayed on a stale connection */
-#define LIMIT_TURN_BYTES (2 * MIB)        /* received by one call before others
+#define LIMIT_TURN_BYTES (8 * MIB)        /* received by one call before others
                                              get their turn */
 #define LIMIT_PUMP_ROUNDS 8               /* socket_action calls per readiness */
 

@@ -200,14 +200,6 @@ static enum gw_err reply(struct prov_op *op, const struct http_res *http,
 
 /* --- the configuration --- */
 
-static enum gw_err check_value(const char *name, const char *value,
-                               struct gw_error *e)
-{
-    if (prov_is_field_value(str_of(value)))
-        return GW_OK;
-    return err_set(e, GW_INVALID_VALUE, "'%s' has a control character", name);
-}
-
 static enum gw_err check(struct provider_conf *c, struct gw_error *e)
 {
     const struct anthropic_conf *n = own(c);
@@ -219,10 +211,10 @@ static enum gw_err check(struct provider_conf *c, struct gw_error *e)
                        "'api_key' and 'token' exclude each other");
     if (!n->version[0])
         return err_set(e, GW_INVALID_VALUE, "'version' must not be empty");
-    if (check_value("api_key", n->api_key, e) ||
-        check_value("token", n->token, e) ||
-        check_value("version", n->version, e) ||
-        check_value("beta", n->beta, e))
+    if (prov_check_value("api_key", n->api_key, e) ||
+        prov_check_value("token", n->token, e) ||
+        prov_check_value("version", n->version, e) ||
+        prov_check_value("beta", n->beta, e))
         return e->err;
     return GW_OK;
 }

@@ -178,11 +178,9 @@ static enum gw_err check_credentials(const struct azure_conf *z,
     if (z->api_key[0] && z->token[0])
         return err_set(e, GW_INVALID_VALUE,
                        "'api_key' and 'token' exclude each other");
-    if (!prov_is_field_value(str_of(z->api_key)))
-        return err_set(e, GW_INVALID_VALUE,
-                       "'api_key' has a control character");
-    if (!prov_is_field_value(str_of(z->token)))
-        return err_set(e, GW_INVALID_VALUE, "'token' has a control character");
+    if (prov_check_value("api_key", z->api_key, e) ||
+        prov_check_value("token", z->token, e))
+        return e->err;
     return GW_OK;
 }
 

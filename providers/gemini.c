@@ -536,10 +536,7 @@ static enum gw_err check(struct provider_conf *c, struct gw_error *e)
                        "'base_url' must end with a version such as /v1beta");
     if (!o->api_key[0])
         return err_set(e, GW_INVALID_VALUE, "'api_key' is needed");
-    if (!prov_is_field_value(str_of(o->api_key)))
-        return err_set(e, GW_INVALID_VALUE,
-                       "'api_key' has a control character");
-    return GW_OK;
+    return prov_check_value("api_key", o->api_key, e);
 }
 
 static const char *const length_choices[] = {"optional", "required", NULL};

@@ -209,24 +209,16 @@ static enum gw_err check_operations(const struct openai_conf *o,
     return GW_OK;
 }
 
-static enum gw_err check_value(const char *name, const char *value,
-                               struct gw_error *e)
-{
-    if (prov_is_field_value(str_of(value)))
-        return GW_OK;
-    return err_set(e, GW_INVALID_VALUE, "'%s' has a control character", name);
-}
-
 static enum gw_err check_headers(const struct openai_conf *o,
                                  struct gw_error *e)
 {
     if (!prov_is_field_name(str_of(o->auth_header)))
         return err_set(e, GW_INVALID_VALUE,
                        "'auth_header' must be the name of a header field");
-    if (check_value("api_key", o->api_key, e) ||
-        check_value("auth_scheme", o->auth_scheme, e) ||
-        check_value("organization", o->organization, e) ||
-        check_value("project", o->project, e))
+    if (prov_check_value("api_key", o->api_key, e) ||
+        prov_check_value("auth_scheme", o->auth_scheme, e) ||
+        prov_check_value("organization", o->organization, e) ||
+        prov_check_value("project", o->project, e))
         return e->err;
     return GW_OK;
 }

@@ -76,6 +76,14 @@ bool prov_is_field_value(struct str value)
     return true;
 }
 
+enum gw_err prov_check_value(const char *name, const char *value,
+                             struct gw_error *e)
+{
+    if (prov_is_field_value(str_of(value)))
+        return GW_OK;
+    return err_set(e, GW_INVALID_VALUE, "'%s' has a control character", name);
+}
+
 /* --- Retry-After --- */
 
 #define WAIT_MAX_S 86400

@@ -18,6 +18,10 @@ void prov_field(struct prov_op *op, struct prov_exchange *x, const char *name,
  * http_fields_add() must not be an operator's to cause. */
 bool prov_is_field_name(struct str name);
 bool prov_is_field_value(struct str value);
+/* The configured value of the key `name` goes into a header field:
+ * INVALID_VALUE unless it can. */
+enum gw_err prov_check_value(const char *name, const char *value,
+                             struct gw_error *e) MUSTCHECK;
 
 /* Turn a response outside 2xx into an error, by the table of
  * providers/README.md: the provider's 400, 402, 404, 409, 413, 415, 416, 422

@@ -117,12 +117,6 @@ static void on_deleted(void *arg, const struct gw_error *e)
 
 static const struct upstream_ops delete_ops = {.done = on_deleted};
 
-/* A client that hangs up does not stop a deletion half way: it is held. */
-static void keep_deleting(struct txn *t)
-{
-    (void)t;
-}
-
 static void stop_deleting(struct txn *t)
 {
     txn_fail_plain(t, GW_DRAINING);
@@ -135,8 +129,8 @@ void files_delete(struct txn *t)
 
     if (!p)
         return;
+    /* A client that hangs up does not stop a deletion half way. */
     txn_hold(t);
-    t->on_gone = keep_deleting;
     t->on_break = stop_deleting;
     if (!(provider_caps(p) & PROV_CAN_DELETE)) {
         delete_record(t);

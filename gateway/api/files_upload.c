@@ -587,12 +587,6 @@ static void on_readable(struct txn *t)
     form_readable(t->form);
 }
 
-/* The form has failed with the client, and the upload with the form. */
-static void on_gone(struct txn *t)
-{
-    (void)t;
-}
-
 /* The bound on the file's bytes: the gateway's, or the key's if lower. */
 static int64_t max_bytes(const struct txn *t)
 {
@@ -643,7 +637,6 @@ void files_upload(struct txn *t)
     arena_on_free(t->arena, release_timer, &u->retry);
     txn_goto(t, TXN_FORM);
     t->on_readable = on_readable;
-    t->on_gone = on_gone;
     t->form = form_new(t->arena, t->sv->loop, t->req, u->boundary, max_bytes(t),
                        t->sv->pipe_bytes, &form_ops, u);
 }

@@ -35,7 +35,6 @@ enum form_state {
 
 struct form {
     struct arena *arena;
-    struct loop *loop;
     struct server_req *req; /* NULL once detached */
     struct gw_error gone;   /* why */
     const struct form_ops *ops;
@@ -447,7 +446,6 @@ struct form *form_new(struct arena *a, struct loop *l, struct server_req *req,
     struct form *f = arena_new_of(a, struct form);
 
     f->arena = a;
-    f->loop = l;
     f->req = req;
     f->declared = server_req_head(req)->content_length;
     f->boundary = boundary;

@@ -136,12 +136,6 @@ static void on_closed(void *arg, enum server_close why)
     t->head = NULL;
     if (t->form)
         form_detach(t->form, &gone);
-    if (why != SERVER_REPLIED) {
-        if (t->on_gone)
-            t->on_gone(t);
-        else
-            txn_stop_waiting(t);
-    }
     txn_drop(t);
 }
 

@@ -59,9 +59,6 @@ struct txn {
     struct form *form;
     struct pipe *pipe; /* of the reply's body; freed with the transaction */
 
-    /* The client has gone before the reply was complete. The handler's own
-     * clean-up, or NULL: then everything waited for is dropped. */
-    void (*on_gone)(struct txn *t);
     /* The process cannot wait any longer (txn_break_off_all): drop the holds
      * that the handler took. */
     void (*on_break)(struct txn *t);

@@ -59,6 +59,7 @@
 
 /* --- answers and errors --- */
 #define LIMIT_UPSTREAM_REPLY_BYTES (1 * MIB) /* a collected upstream reply */
+#define LIMIT_LAST_BYTES (64 * KIB) /* read of an answer when a send failed */
 #define LIMIT_JSON_BODY_BYTES (1 * MIB)      /* an admin call's body */
 #define LIMIT_JSON_TEXT_BYTES (1 * MIB)      /* any text that is parsed */
 #define LIMIT_JSON_DEPTH 64

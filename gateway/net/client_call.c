@@ -219,6 +219,7 @@ static void call_free(void *memory)
 
     client_body_release(&k->body);
     client_reply_release(&k->reply);
+    buf_release(&k->last);
     free(k);
 }
 
@@ -399,6 +400,7 @@ struct client_call *client_call_new(struct http_client *c,
     k->o.sink = req->is_sink ? o->sink : NULL;
     client_body_init(&k->body, req, o->source);
     client_reply_init(&k->reply);
+    buf_init(&k->last, LIMIT_LAST_BYTES);
     loop_timer_init(c->loop, &k->deadline, on_deadline, k);
     if (k->o.source)
         pipe_set_reader(k->o.source, &source_ops, k);

@@ -34,8 +34,9 @@ struct http_client {
     void *idle[CLIENT_EASY_POOL];
     size_t nidle;
     size_t ncalls;
-    unsigned in_curl; /* curl is on the stack */
-    bool may_lend;    /* this libcurl keeps its buffer between slices */
+    struct client_call *closing; /* its socket is being closed */
+    unsigned in_curl;            /* curl is on the stack */
+    bool may_lend; /* this libcurl keeps its buffer between slices */
 };
 
 enum client_call_state {
@@ -62,6 +63,7 @@ struct client_call {
 
     struct client_body body;
     struct client_reply reply;
+    struct buf last; /* read of the socket as it was closed: client_last.h */
     struct gw_error error; /* the first failure */
     struct loop_task task;
 

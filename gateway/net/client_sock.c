@@ -78,7 +78,9 @@ void client_sock_free(struct client_sock *s)
     watch(&s->read, s->wanted & CLIENT_IN, false);
     watch(&s->write, s->wanted & CLIENT_OUT, false);
     loop_task_cancel(s->client->loop, &s->task);
-    if (s->call && s->call->fd == s->fd)
+    if (s->call && s->call->fd == s->fd) {
+        s->client->closing = s->call;
         s->call->fd = -1;
+    }
     free(s);
 }

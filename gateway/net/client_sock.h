@@ -15,7 +15,8 @@ struct client_sock *client_sock_new(struct http_client *c,
 /* From now on: an or of CLIENT_IN and CLIENT_OUT. What becomes ready is driven
  * (http_client_drive) at the end of the turn, both directions at once. */
 void client_sock_want(struct client_sock *s, int wanted);
-/* NULL is allowed. */
+/* NULL is allowed. If curl goes on to close the socket, then it was the one of
+ * s->client->closing. */
 void client_sock_free(struct client_sock *s);
 
 #endif

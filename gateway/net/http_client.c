@@ -18,11 +18,13 @@
 #include <linux/sockios.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
+#include <unistd.h>
 
 #include <curl/curl.h>
 
 #include "gateway/base/bug.h"
 #include "gateway/net/client_call.h"
+#include "gateway/net/client_last.h"
 #include "gateway/net/client_sock.h"
 
 #define SMALL_UPLOAD 65536L /* curl's upload buffer without a stream */
@@ -153,6 +155,7 @@ static void act(struct http_client *c, curl_socket_t fd, int ready)
     if (curl_multi_socket_action(c->multi, fd, ready, &running) != CURLM_OK)
         BUG("curl cannot act");
     c->in_curl--;
+    c->closing = NULL;
     client_call_forget_lent(c);
 }
 
@@ -246,6 +249,17 @@ static int on_want_socket(CURL *easy, curl_socket_t fd, int what, void *arg,
     }
     client_sock_want(s, what & (CURL_POLL_IN | CURL_POLL_OUT));
     return 0;
+}
+
+/* Curl has just said that it wants the socket watched no more. */
+static int on_close_socket(void *arg, curl_socket_t fd)
+{
+    struct http_client *c = arg;
+
+    if (c->closing)
+        client_last_read(c->closing, fd);
+    c->closing = NULL;
+    return close(fd);
 }
 
 static void on_timer(void *arg)
@@ -410,6 +424,8 @@ static void set_options(struct client_call *k)
     SET(e, CURLOPT_WRITEDATA, k);
     SET(e, CURLOPT_PREREQFUNCTION, on_begin);
     SET(e, CURLOPT_PREREQDATA, k);
+    SET(e, CURLOPT_CLOSESOCKETFUNCTION, on_close_socket);
+    SET(e, CURLOPT_CLOSESOCKETDATA, k->client);
     set_trust(e, o->ca_file);
     if (o->sink)
         SET(e, CURLOPT_BUFFERSIZE, (long)LIMIT_DOWNLOAD_BUFFER);
@@ -452,6 +468,7 @@ void http_client_drop(struct client_call *k)
     c->in_curl++;
     curl_multi_remove_handle(c->multi, e);
     c->in_curl--;
+    c->closing = NULL;
     k->easy = NULL;
     k->fd = CURL_SOCKET_BAD;
     give_easy(c, e);
@@ -557,6 +574,8 @@ static void complete(struct client_call *k, CURLcode code)
     if (k->state != CALL_RUNNING)
         return; /* aborted; its task takes it from curl */
     if (!deserves_another(k, code)) {
+        if (code == CURLE_SEND_ERROR && client_last_tell(k))
+            code = CURLE_OK;
         judge(k, code);
         client_call_finish(k);
         return;

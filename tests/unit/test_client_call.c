@@ -1,5 +1,8 @@
 /* test_client_call.c -- what flows: uploads, downloads, holding and going on,
  * early answers, deadlines, aborts at every stage. */
+#include <poll.h>
+#include <stdatomic.h>
+
 #include "tests/unit/client_fixture.h"
 
 /* --- uploads --- */
@@ -167,6 +170,68 @@ static void an_early_refusal_is_the_answer(void **state)
     refuse_upload(closing, -1, true);
     for (i = 0; i < 20; i++)
         refuse_upload(resetting, i % 2 ? (int64_t)BIG : -1, false);
+}
+
+/* A provider that answers, and resets the connection, while the client's third
+ * send is under way: each of the two threads waits for the other. */
+static pthread_t sender;
+static atomic_int nsends = -1; /* -1: sends are left alone */
+
+ssize_t send(int fd, const void *p, size_t n, int flags)
+{
+    struct pollfd reset = {.fd = fd};
+
+    if (nsends >= 0 && pthread_equal(pthread_self(), sender) && ++nsends == 3)
+        poll(&reset, 1, 10000);
+    return sendto(fd, p, n, flags, NULL, 0);
+}
+
+static void serve_into_a_send(struct fake_conn *c)
+{
+    const struct early *e = c->server->arg;
+
+    if (!fake_read_head(c))
+        return;
+    while (nsends < 3)
+        usleep(1000);
+    fake_send(c, e->answer);
+}
+
+static void refuse_a_send(const char *answer, int64_t announced, int status,
+                          const char *body)
+{
+    struct early e = {.answer = answer};
+    struct fixture *f = open_fixture(serve_into_a_send, &e);
+    struct exchange *x = prepare_upload(f, BIG, announced);
+
+    sender = pthread_self();
+    nsends = 0;
+    start(x);
+    run(f);
+    nsends = -1;
+    if (status) {
+        assert_ok(x, status);
+        assert_string_equal(x->body.p, body);
+    } else {
+        assert_failed(x, GW_UPSTREAM_BROKEN);
+    }
+    close_fixture(f);
+}
+
+static void an_answer_survives_a_failed_send(void **state)
+{
+    (void)state;
+    refuse_a_send(REFUSAL(""), BIG, 413, "big");
+    refuse_a_send(REFUSAL(""), -1, 413, "big");
+    refuse_a_send("HTTP/1.1 100 Continue\r\n\r\n" REFUSAL(""), BIG, 413, "big");
+    refuse_a_send("HTTP/1.1 401 No\r\nTransfer-Encoding: chunked\r\n\r\n"
+                  "2\r\nwh\r\n1\r\no\r\n0\r\n\r\n",
+                  BIG, 401, "who");
+    refuse_a_send("HTTP/1.1 500 Oh\r\n\r\noops", BIG, 500, "oops");
+    /* no answer at all, half a head, and a success that cannot be one */
+    refuse_a_send("", BIG, 0, NULL);
+    refuse_a_send("HTTP/1.1 413 Too Large\r\nContent-", BIG, 0, NULL);
+    refuse_a_send("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", BIG, 0, NULL);
 }
 
 static void serve_early_ok(struct fake_conn *c)
@@ -586,6 +651,7 @@ int main(void)
         cmocka_unit_test(a_bad_source_never_completes_a_request),
         cmocka_unit_test(a_raw_body_ends_with_its_stream),
         cmocka_unit_test(an_early_refusal_is_the_answer),
+        cmocka_unit_test(an_answer_survives_a_failed_send),
         cmocka_unit_test(an_early_success_does_not_stop_the_upload),
         cmocka_unit_test(a_success_without_the_whole_body_is_none),
         cmocka_unit_test(downloads_arrive_whole),

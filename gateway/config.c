@@ -2,6 +2,7 @@
 
 #include "gateway/base/bug.h"
 #include "gateway/base/log.h"
+#include "gateway/flow/grants.h"
 #include "gateway/store/redis.h"
 
 #define AT(member) offsetof(struct settings, member)
@@ -306,6 +307,7 @@ struct settings *config_load(const char *file, struct buf *faults)
     }
     log_add_secret(str_of(s->master_key));
     crypto_sha256(str_of(s->master_key), s->master_hash);
+    grants_open(s);
     return s;
 }
 

@@ -7,9 +7,11 @@
 #include "gateway/api/routes.h"
 #include "gateway/base/bug.h"
 #include "gateway/base/log.h"
+#include "gateway/flow/grants.h"
 #include "gateway/flow/lease.h"
 #include "gateway/flow/sweeper.h"
 #include "gateway/flow/txn.h"
+#include "gateway/flow/undo.h"
 
 /* How often a draining worker looks whether it is done. */
 #define DRAIN_TICK_MS 20
@@ -139,6 +141,8 @@ static void close_services(struct worker *w)
     if (w->server)
         http_server_close(w->server);
     loop_timer_release(&w->drain);
+    grants_close(sv);
+    undo_close(sv);
     lease_close(sv->leases);
     key_store_close(sv->keys);
     redis_close(sv->redis);
@@ -225,7 +229,7 @@ static void on_drain_tick(void *arg)
     bool is_late = loop_now_ms(w->sv.loop) >= w->drain_until_ms;
     size_t connections = w->server ? http_server_connections(w->server) : 0;
 
-    if (!w->sv.ntransactions && !connections) {
+    if (!w->sv.ntransactions && !connections && !w->sv.undos) {
         loop_stop(w->sv.loop);
         return;
     }

@@ -58,6 +58,7 @@ static void describe(struct prov_op *op, struct file_req *req)
         req->verb = op->code == PROV_GET ? FILE_STAT : FILE_REMOVE;
         req->name = arena_cstr(op->arena, op->upstream_id);
         return;
+    case PROV_GRANT:
     case PROV_OPCODES:
         break;
     }

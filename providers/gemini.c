@@ -258,6 +258,7 @@ static void describe(struct prov_op *op, struct prov_exchange *x)
         describe_file(op, op->code == PROV_GET ? "GET" : "DELETE", "", x);
         prov_field(op, x, "Accept", STR("application/json"));
         return;
+    case PROV_GRANT:
     case PROV_OPCODES:
         break;
     }
@@ -493,6 +494,7 @@ static enum gw_err read_answer(struct prov_op *op, enum gemini_step step,
     case PROV_CONTENT:
         return step == AT_FIRST ? read_found(op, res, e)
                                 : read_content(op, res, e);
+    case PROV_GRANT:
     case PROV_OPCODES:
         break;
     }

@@ -196,6 +196,7 @@ void openai_describe(struct prov_op *op, const struct openai_wire *w,
         describe_file(op, w, op->code == PROV_GET ? "GET" : "DELETE", "", x);
         prov_field(op, x, "Accept", STR("application/json"));
         return;
+    case PROV_GRANT:
     case PROV_OPCODES:
         break;
     }

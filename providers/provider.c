@@ -13,11 +13,10 @@
 
 const char *prov_opcode_name(enum prov_opcode code)
 {
-    static const char *const names[PROV_OPCODES] = {[PROV_CREATE] = "create",
-                                                    [PROV_GET] = "get",
-                                                    [PROV_LIST] = "list",
-                                                    [PROV_DELETE] = "delete",
-                                                    [PROV_CONTENT] = "content"};
+    static const char *const names[PROV_OPCODES] = {
+        [PROV_CREATE] = "create",   [PROV_GET] = "get",
+        [PROV_LIST] = "list",       [PROV_DELETE] = "delete",
+        [PROV_CONTENT] = "content", [PROV_GRANT] = "grant"};
 
     return names[code];
 }

@@ -7,6 +7,10 @@
  * for the length of the call; what it must keep goes into op->state (zeroed,
  * freed with the operation) or op->arena. Pure: no I/O, no log, no clock, no
  * global.
+ *
+ * Most uploads are one exchange with the stream in it. A provider that takes a
+ * file piece by piece (S3's parts, Google's resumable sessions) asks for each
+ * piece with PROV_READ, sends it from memory, and may send it again.
  */
 #ifndef FILEMUX_PROVIDERS_PROVIDER_H
 #define FILEMUX_PROVIDERS_PROVIDER_H
@@ -22,6 +26,8 @@ enum prov_opcode {
     PROV_LIST,
     PROV_DELETE,
     PROV_CONTENT,
+    PROV_GRANT, /* gets temporary credentials: op->grant. flow/grants asks for
+                   it, before the other operations */
     PROV_OPCODES
 };
 
@@ -32,7 +38,10 @@ enum prov_cap {
     PROV_CAN_LIST = 1 << PROV_LIST,
     PROV_CAN_DELETE = 1 << PROV_DELETE,
     PROV_CAN_CONTENT = 1 << PROV_CONTENT,
-    PROV_CAN_ALL = (1 << PROV_OPCODES) - 1,
+    PROV_CAN_ALL = (1 << PROV_GRANT) - 1, /* what clients ask for */
+    /* The instance's credentials are temporary: every other operation is given
+     * what PROV_GRANT got, as op->grant. */
+    PROV_CAN_GRANT = 1 << PROV_GRANT,
     /* The upload is a form: the client's own framing of the file and of what
      * follows it may be relayed as it came, under the client's boundary. */
     PROV_FORM = 1 << 8,
@@ -73,11 +82,19 @@ struct provider_conf {
     const char *proxy;
     int64_t default_expiry_ms; /* 0: none */
     void *own;                 /* the type's section (type->section) */
+    struct grant_slot *grants; /* flow/grants' own; not for providers */
 };
 
 /* The configuration section of an entry of `providers:`; its selector "type"
  * adds the type's own keys. For routing_conf.h and config.h's tables. */
 extern const struct conf_section provider_conf_section;
+
+/* Temporary credentials. What is not used is "". */
+struct prov_grant {
+    struct str token;          /* a bearer token, or AWS's session token */
+    struct str key_id, secret; /* AWS's access key */
+    int64_t expires_s;         /* wall clock; 0: they last */
+};
 
 /* What create knows of the file. */
 struct prov_upload {
@@ -100,12 +117,15 @@ struct prov_op {
     const struct provider_conf *conf;
     struct arena *arena;
     void *state;               /* conf->type->state_size zeroed bytes */
-    int64_t now_s;             /* wall clock at begin */
+    int64_t now_s;             /* wall clock, at every next() and reply() */
+    struct prov_grant grant;   /* PROV_CAN_GRANT: to be used; or made */
     struct str upstream_id;    /* get, delete, content */
     struct str shown_id;       /* stands for upstream_id in messages: our id;
                                   "" when there is none */
     struct str object_name;    /* create: the ULID of our id */
     struct prov_upload upload; /* create */
+    struct str piece;          /* what PROV_READ read; until the next one */
+    bool is_last_piece;        /* the stream ends with it */
     int64_t range_first;       /* content: -1 none */
     int64_t range_last;        /* content: inclusive, -1 to the end */
     struct str if_none_match;  /* unused by most; "" */
@@ -122,13 +142,18 @@ struct prov_op {
 enum prov_step {
     PROV_SEND_HTTP, /* *x->http is described: perform it */
     PROV_SEND_FILE, /* *x->file is described */
+    PROV_READ,      /* x->want bytes of the stream into op->piece, or all that
+                       are left; then next() again, without a reply() */
+    PROV_WAIT,      /* x->wait_ms, then next() again */
     PROV_DONE,      /* the operation is complete */
 };
 
-/* One exchange. Exactly one of the two is filled, as prov_step says. */
+/* One exchange. What is filled is as prov_step says. */
 struct prov_exchange {
     struct http_req http;
     struct file_req file;
+    size_t want; /* 1 to LIMIT_PIECE_BYTES */
+    int64_t wait_ms;
 };
 
 struct provider_type {
@@ -152,6 +177,16 @@ struct provider_type {
     enum gw_err (*reply)(struct prov_op *op, const struct http_res *http,
                          const struct file_res *file,
                          struct gw_error *e) MUSTCHECK;
+    /* The HTTP exchange last described, which had no part of the stream but
+     * op->piece, failed on the way: *e is UPSTREAM_UNREACHABLE, _BROKEN or
+     * _TIMEOUT. True: next() describes how to go on. Optional; NULL or false:
+     * the operation ends with the error. */
+    bool (*broken)(struct prov_op *op, const struct gw_error *e);
+    /* A create failed, or was given up, after its first exchange: describe one
+     * request, without a stream, that takes back what it may have left behind.
+     * False: there is nothing to take back. Optional. Of the answer no more is
+     * looked at than its status, for the log. */
+    bool (*undo)(struct prov_op *op, struct prov_exchange *x);
 };
 
 /* What the configured provider can do. */
@@ -160,7 +195,7 @@ static inline unsigned provider_caps(const struct provider_conf *c)
     return c->type->caps_of ? c->type->caps_of(c) : c->type->caps;
 }
 
-/* "create", "get", "list", "delete", "content". */
+/* "create", "get", "list", "delete", "content", "grant". */
 const char *prov_opcode_name(enum prov_opcode code);
 
 #endif

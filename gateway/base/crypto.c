@@ -1,8 +1,12 @@
 #include "gateway/base/crypto.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <openssl/crypto.h>
+#include <openssl/err.h>
 #include <openssl/evp.h>
+#include <openssl/hmac.h>
+#include <openssl/pem.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <sys/random.h>
@@ -73,16 +77,15 @@ static void hash_end(EVP_MD_CTX *ctx, unsigned char *out)
         BUG("cannot end a hash");
 }
 
-static void to_hex(const unsigned char bytes[CRYPTO_SHA256_BYTES],
-                   char hex[CRYPTO_SHA256_HEX + 1])
+void crypto_hex(const unsigned char *bytes, size_t n, char *hex)
 {
     static const char digits[] = "0123456789abcdef";
 
-    for (size_t i = 0; i < CRYPTO_SHA256_BYTES; i++) {
+    for (size_t i = 0; i < n; i++) {
         hex[2 * i] = digits[bytes[i] >> 4];
         hex[2 * i + 1] = digits[bytes[i] & 15];
     }
-    hex[CRYPTO_SHA256_HEX] = '\0';
+    hex[2 * n] = '\0';
 }
 
 void crypto_sha256(struct str data, unsigned char out[CRYPTO_SHA256_BYTES])
@@ -99,7 +102,7 @@ void crypto_sha256_hex(struct str data, char out[CRYPTO_SHA256_HEX + 1])
     unsigned char bytes[CRYPTO_SHA256_BYTES];
 
     crypto_sha256(data, bytes);
-    to_hex(bytes, out);
+    crypto_hex(bytes, sizeof(bytes), out);
 }
 
 struct crypto_hash *crypto_hash_new(void)
@@ -122,7 +125,7 @@ void crypto_hash_finish(struct crypto_hash *h, char hex[CRYPTO_SHA256_HEX + 1])
     unsigned char bytes[CRYPTO_SHA256_BYTES];
 
     hash_end(h->ctx, bytes);
-    to_hex(bytes, hex);
+    crypto_hex(bytes, sizeof(bytes), hex);
     crypto_hash_free(h);
 }
 
@@ -132,6 +135,56 @@ void crypto_hash_free(struct crypto_hash *h)
         return;
     EVP_MD_CTX_free(h->ctx);
     free(h);
+}
+
+void crypto_hmac_sha256(struct str key, struct str data,
+                        unsigned char out[CRYPTO_SHA256_BYTES])
+{
+    unsigned n = CRYPTO_SHA256_BYTES;
+
+    /* A NULL key would mean the last one's. */
+    if (!HMAC(EVP_sha256(), key.n ? key.p : "", (int)key.n,
+              (const unsigned char *)data.p, data.n, out, &n))
+        BUG("cannot make a MAC");
+}
+
+static EVP_PKEY *read_rsa_key(struct str pem)
+{
+    BIO *bio = BIO_new_mem_buf(pem.p, (int)pem.n);
+    EVP_PKEY *key;
+
+    if (!bio)
+        BUG("out of memory for a key");
+    /* An empty passphrase: OpenSSL would ask the terminal for one. */
+    key = PEM_read_bio_PrivateKey(bio, NULL, NULL, (void *)(uintptr_t) "");
+    BIO_free(bio);
+    if (key && (EVP_PKEY_get_base_id(key) != EVP_PKEY_RSA ||
+                EVP_PKEY_get_size(key) > CRYPTO_RSA_BYTES)) {
+        EVP_PKEY_free(key);
+        return NULL;
+    }
+    return key;
+}
+
+bool crypto_sign_rs256(struct str pem, struct str data,
+                       unsigned char out[CRYPTO_RSA_BYTES], size_t *n)
+{
+    EVP_PKEY *key = pem.n && pem.n <= INT_MAX ? read_rsa_key(pem) : NULL;
+    EVP_MD_CTX *ctx;
+    bool is_signed;
+
+    if (!key) {
+        ERR_clear_error();
+        return false;
+    }
+    ctx = new_ctx();
+    *n = CRYPTO_RSA_BYTES;
+    is_signed =
+        EVP_DigestSignInit(ctx, NULL, EVP_sha256(), NULL, key) == 1 &&
+        EVP_DigestSign(ctx, out, n, (const unsigned char *)data.p, data.n) == 1;
+    EVP_MD_CTX_free(ctx);
+    EVP_PKEY_free(key);
+    return is_signed;
 }
 
 void crypto_random(void *out, size_t n)

@@ -48,6 +48,9 @@
                                              name adds to it, 255 is all */
 #define LIMIT_SERVER_SCRATCH (64 * KIB)   /* per worker: heads are read here */
 #define LIMIT_RETRY_BODY (256 * KIB)      /* replayed on a stale connection */
+#define LIMIT_PIECE_BYTES (64 * MIB)      /* one part of an upload in parts, held
+                                             in memory: what a provider may ask
+                                             for; the usual is 8 MiB */
 #define LIMIT_TURN_BYTES (8 * MIB)        /* received by one call before others
                                              get their turn */
 #define LIMIT_PUMP_ROUNDS 8               /* socket_action calls per readiness */

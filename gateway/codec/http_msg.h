@@ -58,7 +58,8 @@ struct http_res {
     struct http_fields fields;
     struct str body; /* at most LIMIT_UPSTREAM_REPLY_BYTES; empty when the body
                         went to the sink */
-    bool body_was_cut; /* the provider sent more than the bound */
+    bool body_was_cut;    /* the provider sent more than the bound */
+    bool is_from_private; /* its address is one of a private network */
 };
 
 #endif

@@ -153,3 +153,50 @@ struct str url_origin(struct str url)
     }
     return STR_NULL;
 }
+
+static bool is_url_text(struct str s)
+{
+    for (size_t i = 0; i < s.n; i++)
+        if ((unsigned char)s.p[i] <= ' ' || (unsigned char)s.p[i] >= 0x7f ||
+            s.p[i] == '\\')
+            return false;
+    return s.n > 0;
+}
+
+/* What of the base a relative reference continues: its scheme, its origin, the
+ * path without its last step, or the path. */
+static struct str kept_of(struct str base, struct str ref)
+{
+    struct str origin = url_origin(base), path, rest;
+    size_t n;
+
+    if (str_starts(ref, STR("//")))
+        return str_make(base.p, (size_t)str_find(base, ':') + 1);
+    if (ref.p[0] == '/')
+        return origin;
+    str_cut(base, '?', &path, &rest);
+    if (ref.p[0] == '?')
+        return path;
+    for (n = path.n; n > origin.n && path.p[n - 1] != '/';)
+        n--;
+    return str_make(base.p, n);
+}
+
+struct str url_resolve(struct arena *a, struct str base, struct str ref)
+{
+    struct str scheme, rest, whole, kept;
+
+    str_cut(base, '#', &base, &rest);
+    str_cut(ref, '#', &ref, &rest);
+    if (!is_url_text(ref) || !url_origin(base).p)
+        return STR_NULL;
+    if (str_cut(ref, ':', &scheme, &rest) && str_is_made_of(scheme, "+-."))
+        return url_origin(ref).p ? arena_dup(a, ref) : STR_NULL;
+    kept = kept_of(base, ref);
+    whole = arena_printf(
+        a, "%.*s%s%.*s", STR_ARG(kept),
+        kept.n == url_origin(base).n && ref.p[0] != '/' && ref.p[0] != '?' ? "/"
+                                                                           : "",
+        STR_ARG(ref));
+    return url_origin(whole).p ? whole : STR_NULL;
+}

@@ -21,6 +21,10 @@ struct str url_query_get(struct arena *a, struct str raw_query,
 
 /* base without trailing slashes, then path (starting with a slash). */
 struct str url_join(struct arena *a, struct str base, struct str path);
+/* What a reference in an answer to `base` means (RFC 3986, 5.2, without dot
+ * segments, which are left as they are): an absolute http(s) URL without a
+ * fragment, or STR_NULL when it is none, or has characters that no URL has. */
+struct str url_resolve(struct arena *a, struct str base, struct str ref);
 /* "https://host:port" of a URL, or STR_NULL if it is no http(s) URL or its
  * host is written in a way that readers differ about (user@, backslashes). */
 struct str url_origin(struct str url);

@@ -27,8 +27,10 @@ struct services {
     struct redis *redis;
     struct key_store *keys;
     struct metrics *metrics;
-    struct settings *settings; /* the snapshot for new transactions */
-    struct lease *leases;      /* of uploads under way: lease.h */
+    struct settings *settings;         /* the snapshot for new transactions */
+    struct lease *leases;              /* of uploads under way: lease.h */
+    struct grant_fetch *grant_fetches; /* under way here: grants.h */
+    struct undo *undos;                /* under way here: undo.h */
     bool is_draining;
 
     uint64_t request_seed, request_count; /* request ids */

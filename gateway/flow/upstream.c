@@ -4,8 +4,14 @@
 #include "gateway/base/clock.h"
 #include "gateway/base/log.h"
 #include "gateway/codec/byterange.h"
+#include "gateway/codec/url.h"
+#include "gateway/flow/undo.h"
+
+#define HOPS_MAX 5
 
 static void step(void *arg);
+static void begin(void *arg);
+static void send_http(struct upstream *u, bool public_only);
 
 struct upstream *upstream_new(struct services *sv, struct arena *a,
                               const struct provider_conf *conf,
@@ -18,10 +24,10 @@ struct upstream *upstream_new(struct services *sv, struct arena *a,
     u->op.conf = conf;
     u->op.arena = a;
     u->op.state = arena_alloc(a, conf->type->state_size);
-    u->op.now_s = clock_wall_s();
     u->op.range_first = u->op.range_last = -1;
     u->op.file.bytes = -1;
     u->op.upload.stream_len = -1;
+    loop_timer_init(sv->loop, &u->pause, step, u);
     return u;
 }
 
@@ -37,13 +43,59 @@ static void count_outcome(struct upstream *u, const struct gw_error *e)
         metrics_count(m, METRIC_UP_ERRORS, name, err_info(e->err)->code, NULL);
 }
 
+/* Let go of everything but the arena. */
+static void stop(struct upstream *u)
+{
+    u->is_over = true;
+    loop_task_cancel(u->sv->loop, &u->kick);
+    loop_timer_release(&u->pause);
+    grants_cancel(u->grant_wait);
+    u->grant_wait = NULL;
+    if (u->http) {
+        u->sent = client_call_sent(u->http);
+        client_call_abort(u->http);
+    }
+    if (u->file)
+        file_call_abort(u->file);
+    u->http = NULL;
+    u->file = NULL;
+    piece_close(&u->piece);
+}
+
 /* The only way out but upstream_abort(). */
 static void finish(struct upstream *u, const struct gw_error *e)
 {
+    struct gw_error error = *e; /* may be a part of what goes */
+
     ASSERT(!u->is_over);
-    u->is_over = true;
-    count_outcome(u, e);
-    u->ops->done(u->arg, e);
+    stop(u);
+    count_outcome(u, &error);
+    if (error.err != GW_OK && u->op.code == PROV_CREATE && u->has_sent)
+        undo_create(u->sv, &u->op);
+    u->ops->done(u->arg, &error);
+}
+
+/* Refused for its credentials, with nothing used up: once more. */
+static bool begin_again(struct upstream *u, const struct gw_error *e)
+{
+    if (e->err != GW_UPSTREAM_AUTH || !u->op.conf->grants ||
+        u->op.code == PROV_GRANT)
+        return false;
+    grants_spoil(&u->op);
+    if (u->is_again || u->has_streamed ||
+        (u->source && !upstream_is_untouched(u)))
+        return false;
+    u->is_again = true;
+    memset(u->op.state, 0, u->op.conf->type->state_size);
+    loop_defer(u->sv->loop, &u->kick, begin, u);
+    return true;
+}
+
+/* The provider's operation failed. */
+static void fail(struct upstream *u, const struct gw_error *e)
+{
+    if (!begin_again(u, e))
+        finish(u, e);
 }
 
 static void observe_first_byte(struct upstream *u)
@@ -80,7 +132,93 @@ static void on_http_head(void *arg, const struct http_res *res)
                  http_fields_get(&res->fields, STR("content-range")), &h.first,
                  &last, &h.size))
         h.first = h.size = -1;
+    u->has_streamed = true;
     u->ops->head(u->arg, &h);
+}
+
+/* --- redirects of downloads --- */
+
+static bool is_redirect(const struct upstream *u, const struct http_res *res)
+{
+    return u->x.http.is_sink &&
+           (res->status == 301 || res->status == 302 || res->status == 303 ||
+            res->status == 307 || res->status == 308);
+}
+
+/* What another origin is told of the request. */
+static bool is_harmless(struct str name)
+{
+    return str_eq_nocase(name, STR("accept")) ||
+           str_eq_nocase(name, STR("accept-encoding")) ||
+           str_eq_nocase(name, STR("range"));
+}
+
+static void keep_harmless_fields(struct http_fields *f)
+{
+    size_t kept = 0;
+
+    for (size_t i = 0; i < f->n; i++)
+        if (is_harmless(f->v[i].name))
+            f->v[kept++] = f->v[i];
+    f->n = kept;
+}
+
+static enum gw_err check_hop(struct upstream *u, struct str from, struct str to,
+                             struct gw_error *e)
+{
+    const char *why = NULL;
+
+    if (!to.p)
+        why = "nowhere";
+    else if (++u->hops > HOPS_MAX)
+        why = "too often";
+    else if (str_starts(from, STR("https:")) && !str_starts(to, STR("https:")))
+        why = "from https to http";
+    if (!why)
+        return GW_OK;
+    return err_set(e, GW_UPSTREAM_BAD_RESPONSE,
+                   "provider '%s' redirected the download %s", u->op.conf->name,
+                   why);
+}
+
+static void follow(struct upstream *u, const struct http_res *res)
+{
+    struct http_req *req = &u->x.http;
+    struct str from = req->url, to;
+    struct gw_error e = {0};
+    bool is_elsewhere;
+
+    to = url_resolve(u->op.arena, from,
+                     http_fields_get(&res->fields, STR("location")));
+    if (check_hop(u, from, to, &e) != GW_OK) {
+        finish(u, &e);
+        return;
+    }
+    is_elsewhere = !str_eq_nocase(url_origin(from), url_origin(to));
+    if (is_elsewhere)
+        keep_harmless_fields(&req->fields);
+    req->url = to;
+    send_http(u, is_elsewhere && !res->is_from_private);
+}
+
+/* --- answers --- */
+
+static bool has_stream(const struct http_req *r)
+{
+    for (size_t i = 0; i < r->nsegs; i++)
+        if (r->segs[i].kind == HTTP_SEG_STREAM)
+            return true;
+    return false;
+}
+
+static bool goes_on(struct upstream *u, const struct gw_error *e)
+{
+    bool is_transport = e->err == GW_UPSTREAM_UNREACHABLE ||
+                        e->err == GW_UPSTREAM_BROKEN ||
+                        e->err == GW_UPSTREAM_TIMEOUT;
+
+    return is_transport && !has_stream(&u->x.http) && !u->x.http.is_sink &&
+           u->op.conf->type->broken && u->op.conf->type->broken(&u->op, e);
 }
 
 static void on_http_done(void *arg, const struct http_res *res,
@@ -90,16 +228,22 @@ static void on_http_done(void *arg, const struct http_res *res,
     struct gw_error error = {0};
 
     u->sent = client_call_sent(u->http);
+    u->has_streamed = u->has_streamed || u->sent;
     u->http = NULL;
     u->is_answered = u->is_answered || res->status != 0;
+    u->op.now_s = clock_wall_s();
     if (e->err != GW_OK) {
-        finish(u, e);
-        return;
-    }
-    if (u->op.conf->type->reply(&u->op, res, NULL, &error) != GW_OK)
-        finish(u, &error);
-    else
+        if (goes_on(u, e))
+            step(u);
+        else
+            finish(u, e);
+    } else if (is_redirect(u, res)) {
+        follow(u, res);
+    } else if (u->op.conf->type->reply(&u->op, res, NULL, &error) != GW_OK) {
+        fail(u, &error);
+    } else {
         step(u);
+    }
 }
 
 static void on_file_head(void *arg, const struct file_res *res)
@@ -115,6 +259,7 @@ static void on_file_head(void *arg, const struct file_res *res)
     };
 
     observe_first_byte(u);
+    u->has_streamed = true;
     u->ops->head(u->arg, &h);
 }
 
@@ -144,15 +289,7 @@ static const struct file_call_ops file_ops = {
     .done = on_file_done,
 };
 
-static bool has_stream(const struct http_req *r)
-{
-    for (size_t i = 0; i < r->nsegs; i++)
-        if (r->segs[i].kind == HTTP_SEG_STREAM)
-            return true;
-    return false;
-}
-
-static void send_http(struct upstream *u)
+static void send_http(struct upstream *u, bool public_only)
 {
     const struct provider_conf *c = u->op.conf;
     struct client_call_options o = {
@@ -160,6 +297,7 @@ static void send_http(struct upstream *u)
         .timeout_ms = c->timeout_ms,
         .ca_file = c->ca_file,
         .proxy = c->proxy,
+        .public_only = public_only,
         .source = has_stream(&u->x.http) ? u->source : NULL,
         .sink = u->x.http.is_sink ? u->sink : NULL,
         .bytes_out = metrics_get(u->sv->metrics, METRIC_UP_BYTES_OUT, c->name,
@@ -168,8 +306,38 @@ static void send_http(struct upstream *u)
                                 NULL, NULL),
     };
 
+    u->has_sent = true;
     u->is_answered = false;
     u->http = http_client_start(u->sv->client, &u->x.http, &o, &http_ops, u);
+}
+
+static void on_piece(void *arg, struct str bytes, bool is_last)
+{
+    struct upstream *u = arg;
+
+    u->op.piece = bytes;
+    u->op.is_last_piece = is_last;
+    step(u);
+}
+
+static void on_piece_failed(void *arg, const struct gw_error *e)
+{
+    finish(arg, e);
+}
+
+static const struct piece_ops piece_ops = {
+    .ready = on_piece,
+    .failed = on_piece_failed,
+};
+
+static void read_piece(struct upstream *u)
+{
+    ASSERT(u->source && u->op.code == PROV_CREATE);
+    if (!u->piece.source)
+        piece_open(&u->piece, u->sv->loop, u->source, u->sv->pipe_bytes,
+                   &piece_ops, u);
+    u->op.piece = STR("");
+    piece_next(&u->piece, u->x.want);
 }
 
 static void step(void *arg)
@@ -178,19 +346,47 @@ static void step(void *arg)
     struct gw_error ok = {0};
 
     u->x = (struct prov_exchange){0};
+    u->op.now_s = clock_wall_s();
+    u->hops = 0;
     switch (u->op.conf->type->next(&u->op, &u->x)) {
     case PROV_SEND_HTTP:
-        send_http(u);
+        send_http(u, false);
         break;
     case PROV_SEND_FILE:
         u->file =
             file_io_start(u->sv->files, u->sv->loop, u->op.arena, &u->x.file,
                           u->source ? u->source : u->sink, &file_ops, u);
         break;
+    case PROV_READ:
+        read_piece(u);
+        break;
+    case PROV_WAIT:
+        loop_timer_set(&u->pause, u->x.wait_ms);
+        break;
     case PROV_DONE:
         finish(u, &ok);
         break;
     }
+}
+
+static void on_grant(void *arg, const struct gw_error *e)
+{
+    struct upstream *u = arg;
+
+    u->grant_wait = NULL;
+    if (e->err != GW_OK)
+        finish(u, e);
+    else
+        step(u);
+}
+
+static void begin(void *arg)
+{
+    struct upstream *u = arg;
+
+    if (!u->op.conf->grants || u->op.code == PROV_GRANT ||
+        grants_get(u->sv, &u->op, on_grant, u, &u->grant_wait))
+        step(u);
 }
 
 static void refuse(void *arg)
@@ -214,23 +410,16 @@ void upstream_start(struct upstream *u, struct pipe *source, struct pipe *sink,
     u->ops = ops;
     u->arg = arg;
     u->begun_us = clock_mono_us();
-    loop_defer(u->sv->loop, &u->kick, can ? step : refuse, u);
+    loop_defer(u->sv->loop, &u->kick, can ? begin : refuse, u);
 }
 
 void upstream_abort(struct upstream *u)
 {
     if (!u || u->is_over)
         return;
-    u->is_over = true;
-    loop_task_cancel(u->sv->loop, &u->kick);
-    if (u->http) {
-        u->sent = client_call_sent(u->http);
-        client_call_abort(u->http);
-    }
-    if (u->file)
-        file_call_abort(u->file);
-    u->http = NULL;
-    u->file = NULL;
+    stop(u);
+    if (u->op.code == PROV_CREATE && u->has_sent)
+        undo_create(u->sv, &u->op);
 }
 
 bool upstream_is_untouched(const struct upstream *u)

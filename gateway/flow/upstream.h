@@ -4,6 +4,14 @@
  * reads it, until the provider says that it is done. This is the only place
  * where a provider meets the network.
  *
+ * Credentials that are temporary are got before (flow/grants); when a provider
+ * refuses them before anything was streamed, the operation is begun again with
+ * new ones, once. A download that is answered with a redirect follows it: five
+ * hops at most, never from https to http, to another origin without the
+ * request's header fields but Accept, Accept-Encoding and Range, and not from a
+ * public address to one of a private network. What a failed create left behind
+ * is given up (flow/undo).
+ *
  *     u = upstream_new(sv, arena, conf, PROV_CONTENT);
  *     u->op.upstream_id = id;
  *     upstream_start(u, NULL, sink, &ops, txn);
@@ -14,6 +22,8 @@
 #ifndef FILEMUX_FLOW_UPSTREAM_H
 #define FILEMUX_FLOW_UPSTREAM_H
 
+#include "gateway/flow/grants.h"
+#include "gateway/flow/piece.h"
 #include "gateway/flow/services.h"
 
 /* The beginning of the answer that goes into the sink. */
@@ -43,9 +53,16 @@ struct upstream {
     struct client_call *http;
     struct file_call *file;
     struct loop_task kick;
+    struct loop_timer pause; /* PROV_WAIT */
+    struct piece piece;      /* PROV_READ */
+    struct grant_wait *grant_wait;
     int64_t begun_us;
     uint64_t sent;
-    bool is_answered;
+    int hops;          /* redirects followed */
+    bool is_answered;  /* the last exchange was */
+    bool has_sent;     /* an exchange was begun */
+    bool has_streamed; /* a byte of the source or for the sink moved */
+    bool is_again;     /* with new credentials */
     bool is_over;
 };
 

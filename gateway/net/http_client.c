@@ -26,6 +26,7 @@
 #include "gateway/net/client_call.h"
 #include "gateway/net/client_last.h"
 #include "gateway/net/client_sock.h"
+#include "gateway/net/ip.h"
 
 #define SMALL_UPLOAD 65536L /* curl's upload buffer without a stream */
 
@@ -136,10 +137,21 @@ static size_t take_bytes(char *p, size_t size, size_t count, void *arg)
 }
 
 /* Called when the connection stands and the request is about to be sent. */
-static int on_begin(void *arg, char *peer UNUSED, char *local UNUSED,
+static int on_begin(void *arg, char *peer, char *local UNUSED,
                     int peer_port UNUSED, int local_port UNUSED)
 {
-    client_call_begin(arg);
+    struct client_call *k = arg;
+    bool is_direct = !k->o.proxy || !*k->o.proxy;
+    struct gw_error e = {0};
+
+    k->reply.res.is_from_private = ip_is_private(peer);
+    if (k->o.public_only && is_direct && k->reply.res.is_from_private) {
+        err_set(&e, GW_UPSTREAM_BAD_RESPONSE,
+                "the provider redirected into a private network");
+        client_call_fail(k, &e);
+        return CURL_PREREQFUNC_ABORT;
+    }
+    client_call_begin(k);
     return CURL_PREREQFUNC_OK;
 }
 
@@ -334,7 +346,7 @@ static void set_fields(struct client_call *k)
     SET(k->easy, CURLOPT_HTTPHEADER, k->fields);
 }
 
-/* Memory alone goes out with the head in one write; curl copies it, since it
+/* A little memory goes out with the head in one write; curl copies it, since it
  * must not look at it after an abort. */
 static void set_body(struct client_call *k)
 {
@@ -343,7 +355,7 @@ static void set_body(struct client_call *k)
 
     SET(e, CURLOPT_POST, 1L);
     SET(e, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)k->body.length);
-    if (mem.p) {
+    if (mem.p && mem.n <= SMALL_UPLOAD) {
         SET(e, CURLOPT_COPYPOSTFIELDS, mem.p);
         client_call_count_out(k, mem.n);
         k->body.given = k->body.length;
@@ -354,7 +366,7 @@ static void set_body(struct client_call *k)
     SET(e, CURLOPT_SEEKFUNCTION, seek_body);
     SET(e, CURLOPT_SEEKDATA, k);
     SET(e, CURLOPT_UPLOAD_BUFFERSIZE,
-        k->o.source ? (long)LIMIT_UPLOAD_BUFFER : SMALL_UPLOAD);
+        k->o.source || mem.p ? (long)LIMIT_UPLOAD_BUFFER : SMALL_UPLOAD);
     if (!client_body_is_replayable(&k->body))
         SET(e, CURLOPT_FRESH_CONNECT, 1L);
 }

@@ -42,6 +42,8 @@ struct client_call_options {
                             turn: UPSTREAM_TIMEOUT */
     const char *ca_file; /* "" the system's; TLS is always verified */
     const char *proxy;   /* "" none; the environment is ignored */
+    bool public_only;    /* not to an address of a private network (ip.h), where
+                            no proxy is asked: UPSTREAM_BAD_RESPONSE */
     struct pipe *source; /* the request's stream segments; may be NULL */
     struct pipe *sink;   /* for req->is_sink; may be NULL */
     struct metric_series *bytes_out, *bytes_in; /* may be NULL */

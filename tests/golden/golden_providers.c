@@ -3,11 +3,17 @@
  *     --- config [NAME]     the entry of `providers:`, without its name
  *     --- faults            expected: why that configuration is refused; or
  *     --- caps              expected, optional: what the instance can do
- *     --- operation         create, get, list, delete or content, then what it
- *                           knows, "key: value" (see read_operation() below)
+ *     --- operation         create, get, list, delete, content or grant, then
+ *                           what it knows, "key: value" (see read_operation())
  *     --- request N         expected: the exchange that the provider describes
- *     --- response N        what it is answered
+ *     --- response N        what it is answered; "broken ERROR" when it failed
+ *                           on the way
  *     --- result            expected: file objects or the error
+ *     --- undo              expected, optional: what takes a create back
+ *
+ * A piece of the stream is an exchange, too: the request is "read N", the
+ * response "N" or "N last", then the bytes behind an empty line (else N dots).
+ * A wait is shown as "wait N", and needs no response.
  */
 #include <stdio.h>
 
@@ -17,7 +23,7 @@
 #include "tests/golden/golden.h"
 
 #define TEXT_MAX (4u * 1024u * 1024u)
-#define EXCHANGES_MAX 8
+#define EXCHANGES_MAX 24
 
 /* --- the configuration --- */
 
@@ -101,6 +107,7 @@ static const struct {
     {PROV_CAN_LIST,       "list"},
     {PROV_CAN_DELETE,     "delete"},
     {PROV_CAN_CONTENT,    "content"},
+    {PROV_CAN_GRANT,      "grant"},
     {PROV_FORM,           "form"},
     {PROV_NEEDS_LENGTH,   "needs_length"},
     {PROV_NEEDS_FIELDS,   "needs_fields"},
@@ -170,6 +177,9 @@ static void read_operation(struct golden_case *c, struct str lines,
     op->range_last = golden_number(c, lines, "range_last", -1);
     op->list_cursor = text_or_empty(c, lines, "cursor");
     op->file.bytes = -1;
+    op->grant.token = text_or_empty(c, lines, "token");
+    op->grant.key_id = text_or_empty(c, lines, "key_id");
+    op->grant.secret = text_or_empty(c, lines, "secret");
     read_upload(c, lines, &op->upload);
     if (!golden_line(&lines, &word))
         word = STR("");
@@ -182,9 +192,14 @@ static void read_operation(struct golden_case *c, struct str lines,
 
 /* --- exchanges --- */
 
-static void show_seg(struct buf *b, const struct http_seg *s)
+static void show_seg(struct buf *b, const struct prov_op *op,
+                     const struct http_seg *s)
 {
-    if (s->kind == HTTP_SEG_MEM)
+    if (s->kind == HTTP_SEG_MEM && op->piece.n && s->mem.p >= op->piece.p &&
+        s->mem.p < op->piece.p + op->piece.n)
+        buf_printf(b, "<piece %zu+%zu>", (size_t)(s->mem.p - op->piece.p),
+                   s->mem.n);
+    else if (s->kind == HTTP_SEG_MEM)
         golden_escape(b, s->mem);
     else if (s->len < 0)
         buf_add_c(b, "<stream>");
@@ -194,7 +209,8 @@ static void show_seg(struct buf *b, const struct http_seg *s)
 
 /* As on the wire, but for lines that start with a colon: what the client
  * makes of the body's length, and where the answer's body goes. */
-static void show_http(struct buf *b, const struct http_req *req)
+static void show_http(struct buf *b, const struct prov_op *op,
+                      const struct http_req *req)
 {
     size_t i;
 
@@ -211,7 +227,7 @@ static void show_http(struct buf *b, const struct http_req *req)
     if (req->nsegs)
         buf_add_c(b, "\n");
     for (i = 0; i < req->nsegs; i++)
-        show_seg(b, &req->segs[i]);
+        show_seg(b, op, &req->segs[i]);
     if (req->nsegs)
         buf_add_c(b, "\n");
 }
@@ -358,6 +374,14 @@ static void show_error(struct buf *b, const struct gw_error *e)
         buf_printf(b, "retry_after: %d\n", e->retry_after_s);
 }
 
+static void show_grant(struct buf *b, const struct prov_grant *g)
+{
+    show_line(b, "token", g->token);
+    show_line(b, "key_id", g->key_id);
+    show_line(b, "secret", g->secret);
+    buf_printf(b, "expires: %lld\n", (long long)g->expires_s);
+}
+
 static void show_result(struct buf *b, const struct prov_op *op)
 {
     size_t i;
@@ -368,6 +392,8 @@ static void show_result(struct buf *b, const struct prov_op *op)
         buf_add_c(b, "deleted\n");
     else if (op->code == PROV_CONTENT)
         buf_add_c(b, "streamed\n");
+    else if (op->code == PROV_GRANT)
+        show_grant(b, &op->grant);
     show_line(b, "content_type", op->content_type);
     if (op->code != PROV_LIST)
         return;
@@ -379,13 +405,80 @@ static void show_result(struct buf *b, const struct prov_op *op)
 
 /* --- the run --- */
 
+static void show_step(struct buf *b, const struct prov_op *op,
+                      enum prov_step step, const struct prov_exchange *x)
+{
+    if (step == PROV_SEND_HTTP)
+        show_http(b, op, &x->http);
+    else if (step == PROV_SEND_FILE)
+        show_file(b, &x->file);
+    else if (step == PROV_READ)
+        buf_printf(b, "read %zu\n", x->want);
+    else
+        buf_printf(b, "wait %lld\n", (long long)x->wait_ms);
+}
+
+/* "N" or "N last", and perhaps the bytes. */
+static bool take_piece(struct golden_case *c, struct prov_op *op, size_t want,
+                       struct str text)
+{
+    struct str line, count, word;
+    int64_t n = 0;
+    char *dots;
+
+    golden_line(&text, &line);
+    str_cut(line, ' ', &count, &word);
+    if (!str_to_i64(count, &n) || n < 0 || (size_t)n > want)
+        golden_fail(c, "a piece must be 'N' or 'N last'");
+    op->is_last_piece = str_eq(word, STR("last"));
+    if (!op->is_last_piece && (size_t)n != want)
+        golden_fail(c, "only the last piece may be short");
+    dots = arena_alloc(c->arena, (size_t)n + 1);
+    memset(dots, '.', (size_t)n);
+    op->piece = str_make(dots, (size_t)n);
+    if (golden_line(&text, &line) && text.n)
+        op->piece = str_make(text.p, MIN(text.n, (size_t)n));
+    return true;
+}
+
+/* "broken ERROR": what the provider makes of it. */
+static bool take_failure(struct golden_case *c, struct prov_op *op,
+                         struct str name, struct gw_error *e)
+{
+    struct gw_error why = {0};
+
+    err_plain(&why, err_of(c, str_trim(name)));
+    if (op->conf->type->broken && op->conf->type->broken(op, &why))
+        return true;
+    *e = why;
+    return false;
+}
+
+static bool take_answer(struct golden_case *c, struct prov_op *op,
+                        enum prov_step step, const struct prov_exchange *x,
+                        struct str text, struct gw_error *e)
+{
+    static const struct str broken = {"broken ", 7};
+    struct http_res http;
+    struct file_res file;
+
+    if (str_starts(text, broken))
+        return take_failure(c, op, str_make(text.p + 7, text.n - 7), e);
+    if (step == PROV_READ)
+        return take_piece(c, op, x->want, text);
+    if (step == PROV_SEND_FILE) {
+        read_file(c, text, &file);
+        return op->conf->type->reply(op, NULL, &file, e) == GW_OK;
+    }
+    read_http(c, text, &http);
+    return op->conf->type->reply(op, &http, NULL, e) == GW_OK;
+}
+
 /* Shows the exchange, and hands its answer over. false: that was the last. */
 static bool exchange(struct golden_case *c, struct prov_op *op, int number,
                      struct gw_error *e)
 {
     struct prov_exchange x = {0};
-    struct http_res http;
-    struct file_res file;
     struct buf b;
     enum prov_step step = op->conf->type->next(op, &x);
     struct str head, answer;
@@ -393,24 +486,33 @@ static bool exchange(struct golden_case *c, struct prov_op *op, int number,
     if (step == PROV_DONE)
         return false;
     buf_init(&b, TEXT_MAX);
-    if (step == PROV_SEND_HTTP)
-        show_http(&b, &x.http);
-    else
-        show_file(&b, &x.file);
+    show_step(&b, op, step, &x);
     head = arena_printf(c->arena, "request %d", number);
     golden_output(c, head.p, &b);
+    if (step == PROV_WAIT)
+        return true;
     head = arena_printf(c->arena, "response %d", number);
     answer = golden_input(c, head.p);
     if (!answer.p) {
         golden_fail(c, "there is no section '%s'", head.p);
         return false;
     }
-    if (step == PROV_SEND_FILE) {
-        read_file(c, answer, &file);
-        return op->conf->type->reply(op, NULL, &file, e) == GW_OK;
-    }
-    read_http(c, answer, &http);
-    return op->conf->type->reply(op, &http, NULL, e) == GW_OK;
+    return take_answer(c, op, step, &x, answer, e);
+}
+
+static void show_undo(struct golden_case *c, struct prov_op *op)
+{
+    struct prov_exchange x = {0};
+    struct buf b;
+
+    if (!golden_input(c, "undo").p)
+        return;
+    buf_init(&b, TEXT_MAX);
+    if (op->conf->type->undo && op->conf->type->undo(op, &x))
+        show_http(&b, op, &x.http);
+    else
+        buf_add_c(&b, "nothing\n");
+    golden_output(c, "undo", &b);
 }
 
 static void run_operation(struct golden_case *c, struct prov_op *op,
@@ -432,6 +534,7 @@ static void run_operation(struct golden_case *c, struct prov_op *op,
         show_error(result, &e);
     else
         show_result(result, op);
+    show_undo(c, op);
 }
 
 static void run(struct golden_case *c)

@@ -54,6 +54,25 @@ static void chunked_uploads_arrive_whole(void **state)
     upload_whole(BIG, false, 0, 0);
 }
 
+/* Parts of uploads are sent from memory. */
+static void large_memory_is_sent_from_where_it_is(void **state)
+{
+    struct fixture *f = open_fixture(serve_ok, NULL);
+    struct exchange *x = prepare(f, "PUT");
+    char *p = xmalloc(3 * MIB);
+
+    (void)state;
+    pattern_fill(p, 3 * MIB, 0);
+    http_req_add_mem(&x->req, str_make(p, 3 * MIB));
+    start(x);
+    run(f);
+    assert_ok(x, 200);
+    assert_int_equal(f->s->body_bytes, 3 * MIB);
+    assert_int_equal(f->s->body_hash, pattern_hash(3 * MIB));
+    close_fixture(f);
+    free(p);
+}
+
 static void a_slow_source_is_waited_for(void **state)
 {
     (void)state;
@@ -647,6 +666,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(sized_uploads_arrive_whole),
         cmocka_unit_test(chunked_uploads_arrive_whole),
+        cmocka_unit_test(large_memory_is_sent_from_where_it_is),
         cmocka_unit_test(a_slow_source_is_waited_for),
         cmocka_unit_test(a_bad_source_never_completes_a_request),
         cmocka_unit_test(a_raw_body_ends_with_its_stream),

@@ -201,9 +201,99 @@ static void equality_is_of_all_bytes(void **state)
     assert_false(crypto_equal(STR("a\0b"), STR("a\0c")));
 }
 
+static void expect_mac(struct str key, struct str data, const char *expected)
+{
+    unsigned char mac[CRYPTO_SHA256_BYTES];
+    char hex[CRYPTO_SHA256_HEX + 1];
+
+    crypto_hmac_sha256(key, data, mac);
+    crypto_hex(mac, sizeof(mac), hex);
+    assert_string_equal(hex, expected);
+}
+
+/* RFC 4231, cases 2 and 6 (a key longer than a block). */
+static void macs_are_those_of_the_standard(void **state)
+{
+    char key[131];
+
+    (void)state;
+    expect_mac(
+        STR("Jefe"), STR("what do ya want for nothing?"),
+        "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843");
+    memset(key, 0xaa, sizeof(key));
+    expect_mac(
+        str_make(key, sizeof(key)),
+        STR("Test Using Larger Than Block-Size Key - Hash Key First"),
+        "60e431591ee0b67f0d8a26aacbf5b77f8e0bc6213728c5140546040f0ee37f54");
+    expect_mac(
+        STR_NULL, STR(""),
+        "b613679a0814d9ec772f95d778c35fc5ff1697c493715653c6c712144292c5ad");
+}
+
+/* Of these tests alone. PKCS #1 v1.5 is deterministic; the signature is what
+ * `openssl dgst -sha256 -sign` makes of it. */
+static const char rsa_key[] =
+    "-----BEGIN PRIVATE KEY-----\n"
+    "MIICdwIBADANBgkqhkiG9w0BAQEFAASCAmEwggJdAgEAAoGBALwwq7D9hI+2lEfi\n"
+    "SHvz2kPrAa9U7bTn0WAQjbZnwczaZdxXU+SKRBkPesW5lDPTWrfT+3KqdbYOHZWF\n"
+    "zud5dU+Y5TwQSyYWrJwXyBQIKEROVA376mjc/UiZQl9TAqm5FY6cvRtn/Ukm3jS5\n"
+    "lAnb6BBcCJhJNSfRuTEnLhsp7OuvAgMBAAECgYATNGRRC44bnGZFb7I19AyyIalq\n"
+    "WyBm9cFILGhJ1QzR+veqJL9K81E/vXSp+OZG46q+V8OxT/PzQD2EpMMYnCx8ZhdZ\n"
+    "ugN7xQgt2M2hRX1POAgksi4Kq81zSpKJoILP+suJT1CKnJwluKKb3s6YTlORgAS5\n"
+    "7eODtia27Jjxx8bQAQJBAOrWOx9k5VoNzLvG0cwNRwDgpD4gLuSFKKQrtZVBl3sZ\n"
+    "leZxQCsR8jiyLEQFvN4NHirl8A1wjHCvZ9+p0uiL9m8CQQDNJkiLV1U721TVcPMc\n"
+    "UBdu2m2iIBavRyoP0BJaEA6ouHIsHsSvzKDaQUvF/1R1cGNbJ8nRTR6vCA+VTTmH\n"
+    "ev7BAkEAk2mFVXCtc/kjol/sxE01W/ynvQPQy8w2tc9mPdodr71g1nYS1LaAOUzG\n"
+    "8rAzXaQYYs9R/+29iuLgrorZBPcO6wJAOYgR8hnEymuBB/aMBxWi7LCO7FeJZRBV\n"
+    "CGg2rVExezl2s07Ro+eD+JE1OcqYGfMxud+Xpn21LCrbi+hDSO5CQQJBAJKu9ukO\n"
+    "KhGH0O8zl65wWszR/pWOhUCVSXYncID/+Ne/pcyt+xcHGpVOBh7ZU83hY8g3V1Xc\n"
+    "arYOOFVoNF/a+dg=\n"
+    "-----END PRIVATE KEY-----\n";
+
+static const char ec_key[] =
+    "-----BEGIN PRIVATE KEY-----\n"
+    "MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgtijN3fj7mSvflR6h\n"
+    "DLDY1zXP4jWsDSg2q4CrhTQ2uBuhRANCAASxRymZUEEBdU6+brYMfLUGAmlw0Yik\n"
+    "c8QqRXB+tXY/+I9398meDnWp1HWHhfW81JQTpvD8V4L8dgI6f8Dj2NG/\n"
+    "-----END PRIVATE KEY-----\n";
+
+static void a_signature_is_that_of_openssl(void **state)
+{
+    unsigned char out[CRYPTO_RSA_BYTES];
+    char hex[2 * CRYPTO_RSA_BYTES + 1];
+    size_t n = 0;
+
+    (void)state;
+    assert_true(crypto_sign_rs256(str_of(rsa_key), STR("a.b"), out, &n));
+    crypto_hex(out, n, hex);
+    assert_string_equal(
+        hex,
+        "202180b9c5a02360529b8ad246831bd0e9299af4513e4b106aa09e21f9ab8436"
+        "20da19c61ea392691274f886c555accf05548657b907aedda1d4b634a6e9429f"
+        "04b16716436b4ed80cab9143cc9c8536425439f236bda1636562a106c15307ad"
+        "a5afa9873e31c66d0731948fd2b78d29f6e860dd6b4a69c6cbe09453bdf1bf1f");
+}
+
+static void what_is_no_rsa_key_signs_nothing(void **state)
+{
+    unsigned char out[CRYPTO_RSA_BYTES];
+    size_t n = 0;
+
+    (void)state;
+    assert_false(crypto_sign_rs256(STR(""), STR("a"), out, &n));
+    assert_false(crypto_sign_rs256(STR_NULL, STR("a"), out, &n));
+    assert_false(crypto_sign_rs256(STR("no key"), STR("a"), out, &n));
+    assert_false(crypto_sign_rs256(str_of(ec_key), STR("a"), out, &n));
+    assert_false(crypto_sign_rs256(str_make(rsa_key, sizeof(rsa_key) / 2),
+                                   STR("a"), out, &n));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(macs_are_those_of_the_standard),
+        cmocka_unit_test(a_signature_is_that_of_openssl),
+        cmocka_unit_test(what_is_no_rsa_key_signs_nothing),
         cmocka_unit_test(hashes_are_those_of_the_standard),
         cmocka_unit_test(the_raw_hash_is_the_hex_one),
         cmocka_unit_test(a_hash_in_pieces_is_the_hash_of_the_whole),

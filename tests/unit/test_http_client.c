@@ -271,6 +271,22 @@ static void no_answer_at_all_is_broken(void **state)
     close_fixture(f);
 }
 
+static void private_networks_may_be_barred(void **state)
+{
+    struct fixture *f = open_fixture(serve_ok, NULL);
+    struct exchange *barred = prepare(f, "GET"), *open = prepare(f, "GET");
+
+    (void)state;
+    barred->o.public_only = true;
+    start(barred);
+    start(open);
+    run(f);
+    assert_failed(barred, GW_UPSTREAM_BAD_RESPONSE);
+    assert_ok(open, 200);
+    assert_int_equal(f->s->nrequests, 1);
+    close_fixture(f);
+}
+
 static void what_cannot_be_reached_says_so(void **state)
 {
     struct fixture *f = open_fixture(serve_ok, NULL);
@@ -579,6 +595,7 @@ int main(void)
         cmocka_unit_test(nonsense_is_a_bad_response),
         cmocka_unit_test(heads_are_bounded),
         cmocka_unit_test(no_answer_at_all_is_broken),
+        cmocka_unit_test(private_networks_may_be_barred),
         cmocka_unit_test(what_cannot_be_reached_says_so),
         cmocka_unit_test(no_upload_is_lost_to_a_stale_connection),
         cmocka_unit_test(transfers_over_tls_arrive_whole),

@@ -169,9 +169,48 @@ static void test_what_has_no_clear_host_has_no_origin(void **st)
             fail_msg("'%.*s' has an origin", STR_ARG(urls[i]));
 }
 
+static void references_are_resolved(void **state)
+{
+    static const char *const cases[][3] = {
+        {"https://a.b/c/d?e=f", "https://x.y/z?q#frag", "https://x.y/z?q"},
+        {"https://a.b/c/d?e=f", "HTTP://x.y", "HTTP://x.y"},
+        {"https://a.b/c/d?e=f", "//x.y/z", "https://x.y/z"},
+        {"https://a.b:8443/c/d?e=f", "/z?q=/", "https://a.b:8443/z?q=/"},
+        {"https://a.b/c/d?e=/f", "z", "https://a.b/c/z"},
+        {"https://a.b/c/d", "z:8", NULL},
+        {"https://a.b", "z", "https://a.b/z"},
+        {"https://a.b", "?z", "https://a.b?z"},
+        {"https://a.b/c?d", "?z", "https://a.b/c?z"},
+        {"https://a.b/c", "ftp://x.y/z", NULL},
+        {"https://a.b/c", "file:///etc/passwd", NULL},
+        {"https://a.b/c", "https://u@x.y/z", NULL},
+        {"https://a.b/c", "//u@x.y/z", NULL},
+        {"https://a.b/c", "/z w", NULL},
+        {"https://a.b/c", "/z\r\nx", NULL},
+        {"https://a.b/c", "/\\z", NULL},
+        {"https://a.b/c", "", NULL},
+        {"https://a.b/c", "#f", NULL},
+        {"ftp://a.b/c", "/z", NULL},
+    };
+    struct arena *a = arena_new();
+
+    (void)state;
+    for (size_t i = 0; i < COUNTOF(cases); i++) {
+        struct str got =
+            url_resolve(a, str_of(cases[i][0]), str_of(cases[i][1]));
+
+        if (cases[i][2])
+            assert_string_equal(arena_cstr(a, got), cases[i][2]);
+        else
+            assert_null(got.p);
+    }
+    arena_free(a);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(references_are_resolved),
         cmocka_unit_test(test_all_but_unreserved_bytes_are_encoded),
         cmocka_unit_test(test_encoding_into_a_full_buffer_overflows_it),
         cmocka_unit_test(test_what_is_encoded_decodes_to_itself),

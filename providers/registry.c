@@ -9,6 +9,7 @@
     X(anthropic)                                                               \
     X(gemini)                                                                  \
     X(mistral)                                                                 \
+    X(together)                                                                \
     X(disk)
 
 #define X(name) extern const struct provider_type provider_##name;

@@ -108,6 +108,7 @@ struct prov_upload {
     struct str boundary;
     bool tail_in_stream;
     int64_t stream_len; /* exact, or -1 */
+    int64_t lines;      /* of the file; -1: not counted, as it streams */
 };
 
 /* One operation, from its first exchange to its last. The caller fills the

@@ -365,6 +365,7 @@ static struct pipe *open_source(struct upload *u, struct prov_upload *up)
         return form_pipe(t->form);
     }
     up->stream_len = spool_size(u->spool);
+    up->lines = form_lines(t->form);
     if (u->spool_out)
         pipe_free(u->spool_out);
     u->spool_out = pipe_new(t->sv->loop, LIMIT_PIPE_LOW, LIMIT_PIPE_HIGH,
@@ -469,6 +470,7 @@ static void spool_file(struct upload *u)
 
     txn_goto(t, TXN_SPOOL);
     form_relay_tail(t->form, false);
+    form_count_lines(t->form);
     u->spool = spool_new(t->sv->files, t->sv->loop, &limits, form_pipe(t->form),
                          on_spooled, u);
 }

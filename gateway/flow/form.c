@@ -60,6 +60,8 @@ struct form {
     char *out; /* the reader's buffer during a pull */
     size_t out_n;
     struct crypto_hash *hash; /* NULL: none wanted */
+    bool counts_lines, is_in_line;
+    int64_t lines; /* that have ended */
     bool relays_tail, frames_tail_anew, drops_late_expiry;
     bool tail_has_own; /* a field in the tail is not for the provider */
 };
@@ -144,6 +146,18 @@ static enum gw_err on_part_begin(void *arg, const struct multipart_part *part)
     return GW_OK;
 }
 
+static void count_lines(struct form *f, struct str data)
+{
+    const char *p = data.p, *end = data.p + data.n;
+
+    while ((p = memchr(p, '\n', (size_t)(end - p)))) {
+        f->lines++;
+        p++;
+    }
+    if (data.n)
+        f->is_in_line = end[-1] != '\n';
+}
+
 static enum gw_err on_file_data(struct form *f, struct str data)
 {
     f->file_bytes += (int64_t)data.n;
@@ -153,6 +167,8 @@ static enum gw_err on_file_data(struct form *f, struct str data)
                              (long long)f->max_file_bytes);
     if (f->hash)
         crypto_hash_add(f->hash, data.p, data.n);
+    if (f->counts_lines)
+        count_lines(f, data);
     if (data.p != f->out + f->out_n)
         memmove(f->out + f->out_n, data.p, data.n);
     f->out_n += data.n;
@@ -532,6 +548,16 @@ struct str form_sha256(struct form *f)
     crypto_hash_finish(f->hash, hex);
     f->hash = NULL;
     return arena_dup(f->arena, str_of(hex));
+}
+
+void form_count_lines(struct form *f)
+{
+    f->counts_lines = true;
+}
+
+int64_t form_lines(const struct form *f)
+{
+    return f->counts_lines ? f->lines + f->is_in_line : -1;
 }
 
 struct pipe *form_pipe(struct form *f)

@@ -75,6 +75,11 @@ void form_limit(struct form *f, int64_t max_file_bytes);
 void form_hash(struct form *f);
 /* The hash in hex once the pipe has ended; STR_NULL without form_hash(). */
 struct str form_sha256(struct form *f);
+/* Count the file's lines as they pass; before the pipe is read. */
+void form_count_lines(struct form *f);
+/* How many there were, a last one without its end among them, once the pipe
+ * has ended; -1 without form_count_lines(). */
+int64_t form_lines(const struct form *f);
 /* The file's bytes (and the tail). */
 struct pipe *form_pipe(struct form *f);
 /* What the pipe will carry with the tail; -1 when it is chunked. */

@@ -27,6 +27,7 @@ struct upstream *upstream_new(struct services *sv, struct arena *a,
     u->op.range_first = u->op.range_last = -1;
     u->op.file.bytes = -1;
     u->op.upload.stream_len = -1;
+    u->op.upload.lines = -1;
     loop_timer_init(sv->loop, &u->pause, step, u);
     return u;
 }

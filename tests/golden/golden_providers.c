@@ -159,6 +159,7 @@ static void read_upload(struct golden_case *c, struct str lines,
         u->boundary = STR("b0undary");
     u->tail_in_stream = golden_value(c, lines, "tail_in_stream").p != NULL;
     u->stream_len = golden_number(c, lines, "stream_len", -1);
+    u->lines = golden_number(c, lines, "lines", -1);
 }
 
 static void read_operation(struct golden_case *c, struct str lines,

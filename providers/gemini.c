@@ -57,16 +57,6 @@ static void add_key(struct prov_op *op, struct prov_exchange *x)
     prov_field(op, x, "x-goog-api-key", str_of(o->api_key));
 }
 
-/* At most max bytes, no character cut in two. */
-static struct str cut_to(struct str s, size_t max)
-{
-    if (s.n <= max)
-        return s;
-    while (max && ((unsigned char)s.p[max] & 0xc0) == 0x80)
-        max--;
-    return str_make(s.p, max);
-}
-
 /* Clients that guess a type by the name do not know .jsonl, which batches
  * need to be called by its own. */
 static struct str media_type(const struct prov_upload *u)
@@ -89,7 +79,7 @@ static void add_metadata(struct buf *out, const struct prov_upload *u)
     json_out_init(&j, out);
     json_open(&j, NULL, '{');
     json_open(&j, "file", '{');
-    json_put_str(&j, "displayName", cut_to(name, DISPLAY_NAME_MAX));
+    json_put_str(&j, "displayName", prov_cut(name, DISPLAY_NAME_MAX));
     json_put_str(&j, "mimeType", media_type(u));
     json_close(&j);
     json_close(&j);

@@ -100,6 +100,8 @@ static void find_in_json(struct prov_said *said, const struct json *v)
         take_error(said, v))
         return;
     said->message = json_str(json_get(v, "title"));
+    if (!said->message.n)
+        said->message = json_str(json_get(json_get(v, "fault"), "faultstring"));
 }
 
 /* What stands between <name> and the next tag. */

@@ -17,8 +17,9 @@ struct prov_said {
 };
 
 /* Reads {"error": {…} or "…"}, {"detail": "…", […] or {…}}, {"message": "…"
- * or {"detail"}}, {"title", "detail"}, an array with such an object, a bare
- * JSON string, XML with Message and Code, plain text. HTML says nothing. */
+ * or {"detail"}}, {"title", "detail"}, {"fault": {"faultstring"}}, an array
+ * with such an object, a bare JSON string, XML with Message and Code, plain
+ * text. HTML says nothing. */
 void prov_said_find(struct arena *a, struct str body, struct prov_said *said);
 
 /* The message in one line of at most 400 bytes of UTF-8, in which upstream_id

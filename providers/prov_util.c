@@ -84,6 +84,15 @@ enum gw_err prov_check_value(const char *name, const char *value,
     return err_set(e, GW_INVALID_VALUE, "'%s' has a control character", name);
 }
 
+struct str prov_cut(struct str s, size_t max)
+{
+    if (s.n <= max)
+        return s;
+    while (max && ((unsigned char)s.p[max] & 0xc0) == 0x80)
+        max--;
+    return str_make(s.p, max);
+}
+
 /* --- Retry-After --- */
 
 #define WAIT_MAX_S 86400

@@ -23,6 +23,9 @@ bool prov_is_field_value(struct str value);
 enum gw_err prov_check_value(const char *name, const char *value,
                              struct gw_error *e) MUSTCHECK;
 
+/* At most max bytes of it, no character of UTF-8 cut in two. */
+struct str prov_cut(struct str s, size_t max);
+
 /* Turn a response outside 2xx into an error, by the table of
  * providers/README.md: the provider's 400, 402, 404, 409, 413, 415, 416, 422
  * and 429 pass with its message, 401 and 403 are UPSTREAM_AUTH, the rest is

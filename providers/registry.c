@@ -10,6 +10,7 @@
     X(gemini)                                                                  \
     X(mistral)                                                                 \
     X(together)                                                                \
+    X(fireworks)                                                               \
     X(disk)
 
 #define X(name) extern const struct provider_type provider_##name;

@@ -146,6 +146,9 @@ enum prov_step {
     PROV_READ,      /* x->want bytes of the stream into op->piece, or all that
                        are left; then next() again, without a reply() */
     PROV_WAIT,      /* x->wait_ms, then next() again */
+    PROV_RENEW,     /* op->grant was refused: another one into it, then next()
+                       again. For uploads that hold a piece: others end with
+                       UPSTREAM_AUTH and are begun anew */
     PROV_DONE,      /* the operation is complete */
 };
 

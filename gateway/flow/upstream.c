@@ -364,6 +364,10 @@ static void step(void *arg)
     case PROV_WAIT:
         loop_timer_set(&u->pause, u->x.wait_ms);
         break;
+    case PROV_RENEW:
+        grants_spoil(&u->op);
+        begin(u);
+        break;
     case PROV_DONE:
         finish(u, &ok);
         break;

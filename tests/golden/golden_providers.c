@@ -13,7 +13,8 @@
  *
  * A piece of the stream is an exchange, too: the request is "read N", the
  * response "N" or "N last", then the bytes behind an empty line (else N dots).
- * A wait is shown as "wait N", and needs no response.
+ * A wait is shown as "wait N", and needs no response; nor does "renew", for
+ * other credentials.
  */
 #include <stdio.h>
 
@@ -415,8 +416,10 @@ static void show_step(struct buf *b, const struct prov_op *op,
         show_file(b, &x->file);
     else if (step == PROV_READ)
         buf_printf(b, "read %zu\n", x->want);
-    else
+    else if (step == PROV_WAIT)
         buf_printf(b, "wait %lld\n", (long long)x->wait_ms);
+    else
+        buf_add_c(b, "renew\n");
 }
 
 /* "N" or "N last", and perhaps the bytes. */
@@ -490,7 +493,7 @@ static bool exchange(struct golden_case *c, struct prov_op *op, int number,
     show_step(&b, op, step, &x);
     head = arena_printf(c->arena, "request %d", number);
     golden_output(c, head.p, &b);
-    if (step == PROV_WAIT)
+    if (step == PROV_WAIT || step == PROV_RENEW)
         return true;
     head = arena_printf(c->arena, "response %d", number);
     answer = golden_input(c, head.p);

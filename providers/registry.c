@@ -6,6 +6,8 @@
 #define PROVIDERS(X)                                                           \
     X(openai)                                                                  \
     X(azure)                                                                   \
+    X(vertex)                                                                  \
+    X(gcs)                                                                     \
     X(anthropic)                                                               \
     X(gemini)                                                                  \
     X(mistral)                                                                 \

@@ -113,7 +113,49 @@ static const struct conf_section settings_section = {
          .help = "hash every upload (SHA-256 in the file object); costs as much CPU as the transfer"},
         {.name = "providers", .type = CONF_SECTIONS, .offset = AT(providers), .sub = &provider_conf_section,
          .help = "where files go, by name; empty: `local`, a directory in data_dir",
-         .example = "openai:\n  type: openai\n  api_key: ${OPENAI_API_KEY}\ncluster:\n  type: openai\n  vendor: generic\n  base_url: http://127.0.0.1:8000/v1\n  namespace: vllm\nlocal:\n  type: disk\n  path: ./data/files"},
+         .example =
+             "openai:\n"
+             "  type: openai\n"
+             "  api_key: ${OPENAI_API_KEY}\n"
+             "azure:\n"
+             "  type: azure\n"
+             "  base_url: https://NAME.openai.azure.com\n"
+             "  api_key: ${AZURE_OPENAI_API_KEY}\n"
+             "vertex: {type: vertex, bucket: my-files, location: us-central1}\n"
+             "anthropic: {type: anthropic, api_key: \"${ANTHROPIC_API_KEY}\"}\n"
+             "gemini: {type: gemini, api_key: \"${GEMINI_API_KEY}\"}\n"
+             "mistral: {type: mistral, api_key: \"${MISTRAL_API_KEY}\"}\n"
+             "together: {type: together, api_key: \"${TOGETHER_API_KEY}\"}\n"
+             "fireworks:\n"
+             "  type: fireworks\n"
+             "  account_id: NAME\n"
+             "  api_key: ${FIREWORKS_API_KEY}\n"
+             "# a vendor that is known: everything but the key is\n"
+             "xai: {type: openai, vendor: xai, api_key: \"${XAI_API_KEY}\"}\n"
+             "# a gateway of one's own\n"
+             "litellm:\n"
+             "  type: openai\n"
+             "  vendor: litellm\n"
+             "  base_url: http://litellm:4000\n"
+             "  api_key: ${LITELLM_API_KEY}\n"
+             "  custom_llm_provider: openai\n"
+             "# a vendor that is not known: what differs from OpenAI\n"
+             "other:\n"
+             "  type: openai\n"
+             "  vendor: generic\n"
+             "  base_url: https://api.example.com/v1\n"
+             "  api_key: ${OTHER_API_KEY}\n"
+             "  operations: [create, list, content]\n"
+             "  expires_after: none\n"
+             "  upload_length: required\n"
+             "cluster:\n"
+             "  type: openai\n"
+             "  vendor: generic\n"
+             "  base_url: http://127.0.0.1:8000/v1\n"
+             "  namespace: vllm\n"
+             "local:\n"
+             "  type: disk\n"
+             "  path: ./data/files"},
         {.name = "pools", .type = CONF_SECTIONS, .offset = AT(route.pools), .sub = &pool_section,
          .help = "providers that stand in for each other, in this order",
          .example = "main:\n  members:\n    - {provider: openai}\n    - {provider: cluster}"},

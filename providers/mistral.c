@@ -55,25 +55,19 @@ static unsigned caps_of(const struct provider_conf *c)
 
 static struct str to_mistrals(const struct mistral_conf *o, struct str purpose)
 {
-    size_t i;
+    struct str theirs =
+        openai_their_purpose(o->purposes.v, o->purposes.n, purpose);
 
-    for (i = 0; i < o->purposes.n; i++)
-        if (str_eq_c(purpose, o->purposes.v[i].key))
-            return str_of(o->purposes.v[i].value);
-    return purpose;
+    return theirs.p ? theirs : purpose;
 }
 
-/* What stands for one or more of the client's purposes tells nothing about
- * which of them it was: it is left to the record. */
+/* What may be one of several is left to the record. */
 static struct str from_mistrals(const struct mistral_conf *o,
                                 struct str purpose)
 {
-    size_t i;
-
-    for (i = 0; i < o->purposes.n; i++)
-        if (str_eq_c(purpose, o->purposes.v[i].value))
-            return STR("");
-    return purpose;
+    return openai_is_their_purpose(o->purposes.v, o->purposes.n, purpose)
+               ? STR("")
+               : purpose;
 }
 
 /* --- requests --- */

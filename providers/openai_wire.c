@@ -19,6 +19,8 @@
 #define PAGE_FILES 1000
 /* The scalar fields and a file name, all escaped, are well below it. */
 #define FORM_BYTES (512 * KIB)
+/* What a refusal that came as a 200 stands for. */
+#define REFUSED_STATUS 400
 
 /* --- requests --- */
 
@@ -43,7 +45,10 @@ static void describe_collection(struct prov_op *op, const struct openai_wire *w,
                                 const char *method, struct str query,
                                 struct prov_exchange *x)
 {
-    prov_http(op, x, method, "%s%.*s", w->collection,
+    bool is_elsewhere = op->code == PROV_CREATE && w->upload_to;
+
+    prov_http(op, x, method, "%s%.*s",
+              is_elsewhere ? w->upload_to : w->collection,
               STR_ARG(query_of(op, w, query)));
     prov_field(op, x, "Accept", STR("application/json"));
 }
@@ -82,14 +87,19 @@ static void add_scalars(struct buf *form, struct prov_op *op,
                         const struct openai_wire *w)
 {
     const struct prov_upload *u = &op->upload;
+    size_t i;
 
     if (u->purpose.n)
-        mime_add_field(form, u->boundary, STR("purpose"), u->purpose);
+        mime_add_field(form, u->boundary, STR("purpose"),
+                       w->purpose.n ? w->purpose : u->purpose);
     if (w->expiry != OPENAI_EXPIRY_NONE && u->expires_after_s > 0)
         add_expiry(form, op, w->expiry);
     if (w->provider.n)
         mime_add_field(form, u->boundary, STR("custom_llm_provider"),
                        w->provider);
+    for (i = 0; w->form && i < w->form->n; i++)
+        mime_add_field(form, u->boundary, str_of(w->form->v[i].key),
+                       str_of(w->form->v[i].value));
 }
 
 static struct str taken(struct arena *a, struct buf *b)
@@ -143,17 +153,27 @@ static void describe_create(struct prov_op *op, const struct openai_wire *w,
     add_body(op, w, &x->http);
 }
 
+static void add_param(struct prov_op *op, struct str *query, const char *name,
+                      struct str value)
+{
+    *query = arena_printf(op->arena, "%.*s%s%s=%.*s", STR_ARG(*query),
+                          query->n ? "&" : "", name,
+                          STR_ARG(url_encoded(op->arena, value)));
+}
+
 static void describe_list(struct prov_op *op, const struct openai_wire *w,
                           struct prov_exchange *x)
 {
+    long long page = w->page ? (long long)w->page : PAGE_FILES;
+    const char *after = w->after ? w->after : w->token;
     struct str query = STR("");
 
+    if (w->list_purpose.n)
+        add_param(op, &query, "purpose", w->list_purpose);
     if (w->has_pages)
-        query = arena_printf(op->arena, "limit=%d", PAGE_FILES);
+        add_param(op, &query, "limit", arena_printf(op->arena, "%lld", page));
     if (w->has_pages && op->list_cursor.n)
-        query = arena_printf(op->arena, "%.*s&%s=%.*s", STR_ARG(query),
-                             w->after ? w->after : "after",
-                             STR_ARG(url_encoded(op->arena, op->list_cursor)));
+        add_param(op, &query, after ? after : "after", op->list_cursor);
     describe_collection(op, w, "GET", query, x);
 }
 
@@ -210,6 +230,16 @@ static bool is_2xx(const struct http_res *res)
     return res->status >= 200 && res->status < 300;
 }
 
+/* Who wraps his answers may wrap a refusal, too, in a 200. */
+static enum gw_err refused(const struct prov_op *op, const struct http_res *res,
+                           struct gw_error *e)
+{
+    struct http_res meant = *res;
+
+    meant.status = REFUSED_STATUS;
+    return prov_http_error(op, &meant, e);
+}
+
 /* The answer without its envelope; NULL and *e. */
 static const struct json *answer(struct prov_op *op,
                                  const struct openai_wire *w,
@@ -220,11 +250,15 @@ static const struct json *answer(struct prov_op *op,
     if (!v || w->envelope.n == 0)
         return v;
     inner = json_get(v, arena_cstr(op->arena, w->envelope));
-    if (!inner)
+    if (json_is_object(inner) || json_is_array(inner))
+        return inner;
+    if (json_get(v, "message"))
+        refused(op, res, e);
+    else
         err_set(e, GW_UPSTREAM_BAD_RESPONSE,
                 "provider '%s' sent an answer without '%.*s'", op->conf->name,
                 STR_ARG(w->envelope));
-    return inner;
+    return NULL;
 }
 
 static enum gw_err read_file(struct prov_op *op, const struct openai_wire *w,
@@ -271,9 +305,18 @@ static bool holds_cursor(const struct prov_op *op)
     return false;
 }
 
-/* The cursor is the last element's id. A server that ignores it sends the
- * same page for ever: one that holds the cursor itself is therefore dropped,
- * and ends the list. */
+/* A token that does not change would lead to the same page for ever. */
+static struct str next_token(const struct prov_op *op, const struct json *v,
+                             const char *token)
+{
+    struct str next = json_str(json_get(v, token));
+
+    return str_eq(next, op->list_cursor) ? STR("") : next;
+}
+
+/* The cursor is the last element's id, or told. A server that ignores it sends
+ * the same page for ever: one that holds the cursor itself is therefore
+ * dropped, and ends the list. */
 static enum gw_err read_list(struct prov_op *op, const struct openai_wire *w,
                              const struct http_res *res, struct gw_error *e)
 {
@@ -290,6 +333,8 @@ static enum gw_err read_list(struct prov_op *op, const struct openai_wire *w,
     op->next_cursor = STR("");
     if (holds_cursor(op))
         op->nlist = 0;
+    else if (w->token)
+        op->next_cursor = next_token(op, v, w->token);
     else if (w->has_pages && op->nlist &&
              json_bool(json_get(v, "has_more"), false))
         op->next_cursor = op->list[op->nlist - 1].id;
@@ -320,4 +365,28 @@ enum gw_err openai_read(struct prov_op *op, const struct openai_wire *w,
         return GW_OK;
     return op->code == PROV_LIST ? read_list(op, w, res, e)
                                  : read_file(op, w, res, e);
+}
+
+/* --- purposes --- */
+
+struct str openai_their_purpose(const struct conf_pair *map, size_t n,
+                                struct str purpose)
+{
+    size_t i;
+
+    for (i = 0; i < n; i++)
+        if (str_eq_c(purpose, map[i].key))
+            return str_of(map[i].value);
+    return STR_NULL;
+}
+
+bool openai_is_their_purpose(const struct conf_pair *map, size_t n,
+                             struct str purpose)
+{
+    size_t i;
+
+    for (i = 0; i < n; i++)
+        if (str_eq_c(purpose, map[i].value))
+            return true;
+    return false;
 }

@@ -73,9 +73,31 @@ static unsigned operations_of(const struct openai_conf *o)
 
     for (i = 0; i < o->operations.n; i++)
         caps |= operation_of(o->operations.v[i]);
-    if (o->operations.n)
-        return caps;
-    return vendor_of(o)->operations ? vendor_of(o)->operations : PROV_CAN_ALL;
+    if (o->operations.n == 0)
+        caps = vendor_of(o)->operations;
+    return caps ? caps : PROV_CAN_ALL;
+}
+
+static bool has_key(const struct conf_pairs *pairs, const char *key)
+{
+    size_t i;
+
+    for (i = 0; i < pairs->n; i++)
+        if (str_eq_c(str_of(key), pairs->v[i].key))
+            return true;
+    return false;
+}
+
+/* To look for a file in lists that know it by another id is worse than not to
+ * look: all would seem to be forgotten ones. */
+static bool lists_other_ids(const struct openai_conf *o)
+{
+    const char *const *name = vendor_of(o)->relisting;
+
+    for (; name && *name; name++)
+        if (has_key(&o->query, *name) || has_key(&o->form, *name))
+            return true;
+    return false;
 }
 
 static enum openai_upload upload_of(const struct openai_conf *o)
@@ -116,6 +138,8 @@ static unsigned caps_of(const struct provider_conf *c)
     const struct openai_conf *o = own(c);
     unsigned caps = operations_of(o);
 
+    if (lists_other_ids(o))
+        caps &= ~(unsigned)PROV_CAN_LIST;
     if (caps & PROV_CAN_CONTENT)
         caps |= PROV_HAS_RANGE;
     if (has_status(o) && (caps & PROV_CAN_GET))

@@ -24,6 +24,9 @@ static const struct conf_pair extracts_and_sees[] = {
     {NULL, NULL},
 };
 
+/* LiteLLM hides the model in the id, but not in those of its lists. */
+static const char *const models[] = {"model", "target_model_names", NULL};
+
 /* clang-format off */
 #define VENDORS(X)                                                             \
     X("openai",                                                                \
@@ -39,7 +42,7 @@ static const struct conf_pair extracts_and_sees[] = {
     X("aqueduct", .has_status = true)                                          \
     X("litellm",                                                               \
       .expiry = OPENAI_EXPIRY_BRACKETS, .has_status = true,                    \
-      .paging = OPENAI_PAGING_CURSOR)                                          \
+      .paging = OPENAI_PAGING_CURSOR, .relisting = models)                     \
     X("groq",                                                                  \
       .base_url = "https://api.groq.com/openai/v1", .needs_length = true)      \
     X("xai",                                                                   \

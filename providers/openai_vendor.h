@@ -31,9 +31,12 @@ struct openai_vendor {
     bool needs_length; /* an upload must announce its length */
     bool has_status;   /* a file may be unfinished when it is uploaded */
     enum openai_paging paging;
-    int64_t page;             /* the most files of a page; 0: as we like */
-    const char *list_purpose; /* lists must be told a purpose; NULL */
-    const char *envelope;     /* member that wraps every answer; NULL */
+    int64_t page;                 /* the most files of a page; 0: as we like */
+    const char *list_purpose;     /* lists must be told a purpose; NULL */
+    const char *const *relisting; /* names in query or form, ending with NULL,
+                                     with which an upload gets another id than
+                                     lists show: then there are no lists */
+    const char *envelope;         /* member that wraps every answer; NULL */
     const struct conf_pair *purposes; /* theirs, by ours; ends with NULL */
     int64_t max_file_bytes;           /* 0: unknown */
     int64_t retention_s; /* ends what nobody says when to end; 0: never */

@@ -201,17 +201,35 @@ static struct rule rule_of(int status)
     return status >= 500 && status < 600 ? failed : nonsense;
 }
 
-/* A used-up quota does not come back by waiting, a rate limit does. */
-static bool speaks_of_quota(const struct prov_said *said)
+static bool speaks_of(const struct prov_said *said, const char *const *words)
 {
-    static const char *const words[] = {"insufficient_quota", "quota_exceeded",
-                                        "billing_hard_limit_reached"};
-    size_t i;
-
-    for (i = 0; i < COUNTOF(words); i++)
-        if (str_eq_c(said->code, words[i]) || str_eq_c(said->type, words[i]))
+    for (; *words; words++)
+        if (str_eq_c(said->code, *words) || str_eq_c(said->type, *words))
             return true;
     return false;
+}
+
+/* A used-up quota does not come back by waiting, a rate limit does. */
+static const char *const quota_words[] = {
+    "insufficient_quota", "quota_exceeded", "billing_hard_limit_reached",
+    "budget_exceeded", NULL};
+
+/* LiteLLM refuses keys with a 400, one it does not know because it has no
+ * database to look into. */
+static const char *const key_words[] = {"auth_error", "expired_key",
+                                        "token_not_found_in_db",
+                                        "no_db_connection", NULL};
+
+/* The rule for what it means, where the status alone does not say it. */
+static struct rule meant_rule(int status, const struct prov_said *said)
+{
+    struct rule rule = rule_of(status);
+
+    if (rule.err == GW_UPSTREAM_RATE_LIMITED && speaks_of(said, quota_words))
+        rule.err = GW_UPSTREAM_QUOTA;
+    if (rule.err == GW_UPSTREAM_REJECTED && speaks_of(said, key_words))
+        rule = rule_of(401);
+    return rule;
 }
 
 /* What is not found when no file was asked for is the operation itself. */
@@ -248,15 +266,14 @@ static void copy_word(char *to, size_t size, struct str word)
 enum gw_err prov_http_error(const struct prov_op *op,
                             const struct http_res *res, struct gw_error *e)
 {
-    struct rule rule = rule_of(res->status);
     struct str message = STR("");
     struct prov_said said;
+    struct rule rule;
 
     if (e->err != GW_OK)
         return e->err;
     prov_said_find(op->arena, res->body, &said);
-    if (rule.err == GW_UPSTREAM_RATE_LIMITED && speaks_of_quota(&said))
-        rule.err = GW_UPSTREAM_QUOTA;
+    rule = meant_rule(res->status, &said);
     if (rule.has_message)
         message = prov_said_clean(op->arena, said.message, op->upstream_id,
                                   op->shown_id);

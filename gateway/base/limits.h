@@ -32,7 +32,8 @@
 /* --- ids --- */
 #define LIMIT_ID_BYTES 64           /* an id of ours */
 #define LIMIT_NAMESPACE_BYTES 16    /* the provider's part of it */
-#define LIMIT_UPSTREAM_ID_BYTES 512 /* LiteLLM's managed ids reach 300 */
+#define LIMIT_UPSTREAM_ID_BYTES (2 * KIB) /* LiteLLM's managed ids start at 300
+                                             and grow with every model */
 
 /* --- bytes in flight (measured) --- */
 #define LIMIT_UPLOAD_BUFFER (512 * KIB)   /* curl's upload buffer; client reads

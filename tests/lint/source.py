@@ -18,6 +18,11 @@ LAYERS = {
 }
 
 
+def in_venv(path):
+    """tests/.venv, tests/.venv-litellm: packages, none of ours."""
+    return any(part.startswith(".venv") for part in path.parts)
+
+
 def files(*suffixes, folders=tuple(LAYERS)):
     """Paths of the program's source, relative to the root."""
     out = []
@@ -31,7 +36,7 @@ def files(*suffixes, folders=tuple(LAYERS)):
 def test_sources(*suffixes):
     """C of the tests."""
     found = (p for s in suffixes for p in (ROOT / "tests").rglob("*" + s))
-    return sorted(p.relative_to(ROOT) for p in found if ".venv" not in p.parts)
+    return sorted(p.relative_to(ROOT) for p in found if not in_venv(p))
 
 
 test_sources.__test__ = False

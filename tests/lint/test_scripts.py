@@ -4,7 +4,7 @@ import ast
 import os
 import subprocess
 
-from source import ROOT, report
+from source import ROOT, in_venv, report
 
 SHELL = ["deploy/run", "tests/run", ".ci/run"]
 
@@ -35,7 +35,7 @@ def functions(path):
 def test_python_functions_are_short():
     faults = []
     for path in sorted((ROOT / "tests").rglob("*.py")):
-        if ".venv" in path.parts or "bench" in path.parts:
+        if in_venv(path) or "bench" in path.parts:
             continue
         for node in functions(path):
             n = node.end_lineno - node.lineno + 1
@@ -48,7 +48,7 @@ def test_no_test_is_written_twice():
     """The second of two tests of one name hides the first."""
     faults = []
     for path in sorted((ROOT / "tests").rglob("test_*.py")):
-        if ".venv" in path.parts:
+        if in_venv(path):
             continue
         names = [n.name for n in ast.parse(path.read_text()).body
                  if isinstance(n, ast.FunctionDef)]  # fmt: skip

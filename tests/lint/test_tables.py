@@ -6,7 +6,7 @@ import subprocess
 from collections import Counter
 
 import pytest
-from source import ROOT, report, text
+from source import ROOT, in_venv, report, text
 
 BINARY = os.environ.get("FILEMUX_BIN", str(ROOT / "build/tests/filemux"))
 
@@ -69,7 +69,7 @@ def test_every_metric_that_is_written_about_exists():
     known = set(metric_names())
     faults = []
     for path in [*ROOT.glob("*.md"), *ROOT.glob("*/**/*.md"), *ROOT.glob("deploy/*")]:
-        if "build" in path.parts or ".venv" in path.parts or not path.is_file():
+        if "build" in path.parts or in_venv(path) or not path.is_file():
             continue
         for name in re.findall(r"\bfilemux_[a-z_]+\b", path.read_text()):
             base = re.sub(r"_(bucket|sum|count)$", "", name)

@@ -2,6 +2,7 @@
 
 #include "gateway/base/bug.h"
 #include "gateway/codec/url.h"
+#include "providers/entra.h"
 #include "providers/openai.h"
 #include "providers/prov_util.h"
 
@@ -14,6 +15,10 @@
  * is refused, and clients send such parts: what they say behind the file is
  * framed anew. An expires_after there cannot be changed any more; where not
  * every one of them would be taken, it stays here, and filemux ends the file.
+ *
+ * There are three ways to prove who one is, of which an entry has one: a key of
+ * the resource, an access token, or an application's credentials, for which
+ * Entra gives tokens that last about an hour (entra.c).
  */
 
 /* The dated versions refuse to end a file earlier than 14 days. */
@@ -30,6 +35,7 @@ enum length_choice { LENGTH_REQUIRED, LENGTH_OPTIONAL };
 
 struct azure_conf {
     const char *api_version, *api_key, *token;
+    struct entra_conf entra;
     int expires_after, upload_length; /* choices */
     char url[URL_BYTES];              /* where base_url may point */
 };
@@ -97,6 +103,8 @@ static unsigned caps_of(const struct provider_conf *c)
         caps |= PROV_NEEDS_LENGTH;
     if (expiry_of(z) != OPENAI_EXPIRY_BRACKETS || expiry_min_s(z) > 0)
         caps |= PROV_NO_LATE_EXPIRY;
+    if (entra_is_used(&z->entra))
+        caps |= PROV_CAN_GRANT;
     return caps;
 }
 
@@ -125,20 +133,32 @@ static struct openai_wire wire_of(const struct prov_op *op)
     return w;
 }
 
+static void add_credentials(struct prov_op *op, struct prov_exchange *x)
+{
+    const struct azure_conf *z = own(op->conf);
+    struct str token = z->token[0] ? str_of(z->token) : op->grant.token;
+
+    if (z->api_key[0])
+        prov_field(op, x, "api-key", str_of(z->api_key));
+    else if (token.n)
+        prov_field(op, x, "Authorization",
+                   arena_printf(op->arena, "Bearer %.*s", STR_ARG(token)));
+}
+
 static enum prov_step next(struct prov_op *op, struct prov_exchange *x)
 {
     const struct azure_state *state = op->state;
-    const struct azure_conf *z = own(op->conf);
-    struct openai_wire w = wire_of(op);
+    struct openai_wire w;
 
     if (state->is_answered)
         return PROV_DONE;
+    if (op->code == PROV_GRANT) {
+        entra_describe(op, &own(op->conf)->entra, x);
+        return PROV_SEND_HTTP;
+    }
+    w = wire_of(op);
     openai_describe(op, &w, x);
-    if (z->api_key[0])
-        prov_field(op, x, "api-key", str_of(z->api_key));
-    if (z->token[0])
-        prov_field(op, x, "Authorization",
-                   arena_printf(op->arena, "Bearer %s", z->token));
+    add_credentials(op, x);
     return PROV_SEND_HTTP;
 }
 
@@ -146,10 +166,13 @@ static enum gw_err reply(struct prov_op *op, const struct http_res *http,
                          const struct file_res *file, struct gw_error *e)
 {
     struct azure_state *state = op->state;
-    struct openai_wire w = wire_of(op);
+    struct openai_wire w;
 
     ASSERT(http && !file);
     state->is_answered = true;
+    if (op->code == PROV_GRANT)
+        return entra_read(op, http, e);
+    w = wire_of(op);
     return openai_read(op, &w, http, e);
 }
 
@@ -172,14 +195,24 @@ static enum gw_err check_version(const struct azure_conf *z, struct gw_error *e)
                    "as 2024-10-21 or 2025-04-01-preview");
 }
 
-static enum gw_err check_credentials(const struct azure_conf *z,
+/* One way, and none only where other header fields may be the proof: gateways
+ * in front of Azure have keys of their own. */
+static enum gw_err check_credentials(const struct provider_conf *c,
                                      struct gw_error *e)
 {
-    if (z->api_key[0] && z->token[0])
+    const struct azure_conf *z = own(c);
+    int ways = !!z->api_key[0] + !!z->token[0] + entra_is_used(&z->entra);
+
+    if (ways > 1)
         return err_set(e, GW_INVALID_VALUE,
-                       "'api_key' and 'token' exclude each other");
+                       "'api_key', 'token' and 'client_id' with 'tenant_id' "
+                       "and 'client_secret' exclude each other");
+    if (ways == 0 && c->headers.n == 0)
+        return err_set(e, GW_INVALID_VALUE,
+                       "one of 'api_key', 'token' and 'client_id' with "
+                       "'tenant_id' and 'client_secret' is needed");
     if (prov_check_value("api_key", z->api_key, e) ||
-        prov_check_value("token", z->token, e))
+        prov_check_value("token", z->token, e) || entra_check(&z->entra, e))
         return e->err;
     return GW_OK;
 }
@@ -226,7 +259,7 @@ static enum gw_err check(struct provider_conf *c, struct gw_error *e)
 {
     const struct azure_conf *z = own(c);
 
-    if (check_version(z, e) || check_credentials(z, e))
+    if (check_version(z, e) || check_credentials(c, e))
         return e->err;
     return check_url(c, e);
 }
@@ -246,6 +279,19 @@ static const struct conf_key keys[] = {
      .help = "a key of the resource, sent as api-key"},
     {.name = "token", .type = CONF_SECRET, .offset = AT(token),
      .help = "in its place, an access token, sent as Authorization: Bearer"},
+    {.name = "tenant_id", .type = CONF_STR, .offset = AT(entra.tenant_id),
+     .help = "in place of both, with client_id and client_secret: the tenant "
+             "in which an application of Entra ID gets its access tokens"},
+    {.name = "client_id", .type = CONF_STR, .offset = AT(entra.client_id),
+     .help = "that application"},
+    {.name = "client_secret", .type = CONF_SECRET,
+     .offset = AT(entra.client_secret), .help = "and a secret of its"},
+    {.name = "authority", .type = CONF_STR, .offset = AT(entra.authority),
+     .def = "https://login.microsoftonline.com",
+     .help = "where Entra ID is: another one in sovereign clouds"},
+    {.name = "scope", .type = CONF_STR, .offset = AT(entra.scope),
+     .def = "https://cognitiveservices.azure.com/.default",
+     .help = "what the access tokens are for"},
     {.name = "expires_after", .type = CONF_ENUM, .offset = AT(expires_after),
      .choices = expiry_choices,
      .help = "how it is told when a file ends; auto: brackets, none in dated "
@@ -267,7 +313,8 @@ const struct provider_type provider_azure = {
     .name = "azure",
     .systems = "Azure OpenAI, dated api-version and v1",
     .caps = PROV_CAN_ALL | PROV_FORM | PROV_STRICT_FORM | PROV_NO_LATE_EXPIRY |
-            PROV_NEEDS_LENGTH | PROV_HAS_RANGE | PROV_HAS_STATUS,
+            PROV_NEEDS_LENGTH | PROV_HAS_RANGE | PROV_HAS_STATUS |
+            PROV_CAN_GRANT,
     .section = &section,
     .state_size = sizeof(struct azure_state),
     .check = check,

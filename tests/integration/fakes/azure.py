@@ -22,6 +22,7 @@ class Azure(OpenAI):
         super().__init__(api_key)
         self.url = f"http://127.0.0.1:{self.port}"
         self.first_status = "pending" if api_version else "processed"
+        self.authority = None  # an Entra, whose tokens are the only ones
 
     def _route(self, x):
         self._check_auth(x)
@@ -34,7 +35,9 @@ class Azure(OpenAI):
 
     def _check_auth(self, x):
         key, bearer = x.head.get("api-key"), x.head.get("authorization")
-        if self.token:
+        if self.authority:
+            ok = key is None and self.authority.knows(bearer or "")
+        elif self.token:
             ok = (key, bearer) == (None, f"Bearer {self.token}")
         else:
             ok = (key, bearer) == (self.api_key, None)

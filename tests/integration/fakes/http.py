@@ -247,13 +247,15 @@ class Server:
     returns whether the connection may serve another request.
     """
 
+    port = 0  # any
+
     def __init__(self, tls=None):
         self.tls = tls
         self.violations = []
         self.connections = set()
         self.accepted = 0
         self.stopping = threading.Event()
-        self.sock = socket.create_server(("127.0.0.1", 0), backlog=512)
+        self.sock = socket.create_server(("127.0.0.1", self.port), backlog=512)
         self.port = self.sock.getsockname()[1]
         threading.Thread(target=self._accept, daemon=True).start()
 

@@ -226,9 +226,7 @@ static void describe_content(struct prov_op *op, struct prov_exchange *x)
         return;
     }
     describe_file(op, "GET", ":download?alt=media", x);
-    prov_field(op, x, "Accept", STR("*/*"));
-    prov_field(op, x, "Accept-Encoding", STR("identity"));
-    x->http.is_sink = true;
+    prov_download(op, x);
 }
 
 static void describe(struct prov_op *op, struct prov_exchange *x)

@@ -177,27 +177,6 @@ static void describe_list(struct prov_op *op, const struct openai_wire *w,
     describe_collection(op, w, "GET", query, x);
 }
 
-static struct str range_of(const struct prov_op *op)
-{
-    if (op->range_last < 0)
-        return arena_printf(op->arena, "bytes=%lld-",
-                            (long long)op->range_first);
-    return arena_printf(op->arena, "bytes=%lld-%lld",
-                        (long long)op->range_first, (long long)op->range_last);
-}
-
-static void describe_content(struct prov_op *op, const struct openai_wire *w,
-                             struct prov_exchange *x)
-{
-    describe_file(op, w, "GET", "/content", x);
-    prov_field(op, x, "Accept", STR("*/*"));
-    /* What comes down is what went up: no coding in between. */
-    prov_field(op, x, "Accept-Encoding", STR("identity"));
-    if (op->range_first >= 0)
-        prov_field(op, x, "Range", range_of(op));
-    x->http.is_sink = true;
-}
-
 void openai_describe(struct prov_op *op, const struct openai_wire *w,
                      struct prov_exchange *x)
 {
@@ -209,7 +188,8 @@ void openai_describe(struct prov_op *op, const struct openai_wire *w,
         describe_list(op, w, x);
         return;
     case PROV_CONTENT:
-        describe_content(op, w, x);
+        describe_file(op, w, "GET", "/content", x);
+        prov_download(op, x);
         return;
     case PROV_GET:
     case PROV_DELETE:

@@ -50,6 +50,25 @@ void prov_field(struct prov_op *op, struct prov_exchange *x, const char *name,
         http_fields_add(&x->http.fields, op->arena, str_of(name), value);
 }
 
+static struct str range_of(const struct prov_op *op)
+{
+    if (op->range_last < 0)
+        return arena_printf(op->arena, "bytes=%lld-",
+                            (long long)op->range_first);
+    return arena_printf(op->arena, "bytes=%lld-%lld",
+                        (long long)op->range_first, (long long)op->range_last);
+}
+
+void prov_download(struct prov_op *op, struct prov_exchange *x)
+{
+    prov_field(op, x, "Accept", STR("*/*"));
+    /* What comes down is what went up: no coding in between. */
+    prov_field(op, x, "Accept-Encoding", STR("identity"));
+    if (op->range_first >= 0)
+        prov_field(op, x, "Range", range_of(op));
+    x->http.is_sink = true;
+}
+
 static bool is_token_byte(char c)
 {
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||

@@ -14,6 +14,10 @@ void prov_http(struct prov_op *op, struct prov_exchange *x, const char *method,
 void prov_field(struct prov_op *op, struct prov_exchange *x, const char *name,
                 struct str value);
 
+/* The described request is for the content: into the sink, without a coding,
+ * and the range that is asked for. */
+void prov_download(struct prov_op *op, struct prov_exchange *x);
+
 /* For the checks of configured headers and of what goes into them: BUG()s of
  * http_fields_add() must not be an operator's to cause. */
 bool prov_is_field_name(struct str name);

@@ -155,6 +155,8 @@ enum prov_step {
 /* One exchange. What is filled is as prov_step says. */
 struct prov_exchange {
     struct http_req http;
+    bool is_told; /* http.url is what the last answer told: from a public
+                     address not to one of a private network */
     struct file_req file;
     size_t want; /* 1 to LIMIT_PIECE_BYTES */
     int64_t wait_ms;

@@ -20,26 +20,15 @@ struct str signed_url_take(struct prov_op *op, struct str url)
 
 void signed_url_put(struct prov_exchange *x, struct str url)
 {
-    *x = (struct prov_exchange){.http = {.method = "PUT", .url = url}};
-}
-
-static struct str range_of(const struct prov_op *op)
-{
-    if (op->range_last < 0)
-        return arena_printf(op->arena, "bytes=%lld-",
-                            (long long)op->range_first);
-    return arena_printf(op->arena, "bytes=%lld-%lld",
-                        (long long)op->range_first, (long long)op->range_last);
+    *x = (struct prov_exchange){.http = {.method = "PUT", .url = url},
+                                .is_told = true};
 }
 
 void signed_url_get(struct prov_op *op, struct prov_exchange *x, struct str url)
 {
-    *x = (struct prov_exchange){
-        .http = {.method = "GET", .url = url, .is_sink = true}};
-    prov_field(op, x, "Accept", STR("*/*"));
-    prov_field(op, x, "Accept-Encoding", STR("identity"));
-    if (op->range_first >= 0)
-        prov_field(op, x, "Range", range_of(op));
+    *x = (struct prov_exchange){.http = {.method = "GET", .url = url},
+                                .is_told = true};
+    prov_download(op, x);
 }
 
 /* Those whose meaning is the same whoever says it. */

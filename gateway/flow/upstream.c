@@ -232,6 +232,7 @@ static void on_http_done(void *arg, const struct http_res *res,
     u->has_streamed = u->has_streamed || u->sent;
     u->http = NULL;
     u->is_answered = u->is_answered || res->status != 0;
+    u->is_public = !res->is_from_private;
     u->op.now_s = clock_wall_s();
     if (e->err != GW_OK) {
         if (goes_on(u, e))
@@ -351,7 +352,7 @@ static void step(void *arg)
     u->hops = 0;
     switch (u->op.conf->type->next(&u->op, &u->x)) {
     case PROV_SEND_HTTP:
-        send_http(u, false);
+        send_http(u, u->x.is_told && u->is_public);
         break;
     case PROV_SEND_FILE:
         u->file =

@@ -8,9 +8,10 @@
  * refuses them before anything was streamed, the operation is begun again with
  * new ones, once. A download that is answered with a redirect follows it: five
  * hops at most, never from https to http, to another origin without the
- * request's header fields but Accept, Accept-Encoding and Range, and not from a
- * public address to one of a private network. What a failed create left behind
- * is given up (flow/undo).
+ * request's header fields but Accept, Accept-Encoding and Range. Neither there
+ * nor where an answer told a provider to go on does it get from a public
+ * address to one of a private network. What a failed create left behind is
+ * given up (flow/undo).
  *
  *     u = upstream_new(sv, arena, conf, PROV_CONTENT);
  *     u->op.upstream_id = id;
@@ -60,6 +61,7 @@ struct upstream {
     uint64_t sent;
     int hops;          /* redirects followed */
     bool is_answered;  /* the last exchange was */
+    bool is_public;    /* by a public address */
     bool has_sent;     /* an exchange was begun */
     bool has_streamed; /* a byte of the source or for the sink moved */
     bool is_again;     /* with new credentials */

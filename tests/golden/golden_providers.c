@@ -212,7 +212,7 @@ static void show_seg(struct buf *b, const struct prov_op *op,
 /* As on the wire, but for lines that start with a colon: what the client
  * makes of the body's length, and where the answer's body goes. */
 static void show_http(struct buf *b, const struct prov_op *op,
-                      const struct http_req *req)
+                      const struct http_req *req, bool is_told)
 {
     size_t i;
 
@@ -226,6 +226,8 @@ static void show_http(struct buf *b, const struct prov_op *op,
         buf_printf(b, ":length %lld\n", (long long)http_req_length(req));
     if (req->is_sink)
         buf_add_c(b, ":sink\n");
+    if (is_told)
+        buf_add_c(b, ":told\n");
     if (req->nsegs)
         buf_add_c(b, "\n");
     for (i = 0; i < req->nsegs; i++)
@@ -411,7 +413,7 @@ static void show_step(struct buf *b, const struct prov_op *op,
                       enum prov_step step, const struct prov_exchange *x)
 {
     if (step == PROV_SEND_HTTP)
-        show_http(b, op, &x->http);
+        show_http(b, op, &x->http, x->is_told);
     else if (step == PROV_SEND_FILE)
         show_file(b, &x->file);
     else if (step == PROV_READ)
@@ -513,7 +515,7 @@ static void show_undo(struct golden_case *c, struct prov_op *op)
         return;
     buf_init(&b, TEXT_MAX);
     if (op->conf->type->undo && op->conf->type->undo(op, &x))
-        show_http(&b, op, &x.http);
+        show_http(&b, op, &x.http, x.is_told);
     else
         buf_add_c(&b, "nothing\n");
     golden_output(c, "undo", &b);

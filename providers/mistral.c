@@ -1,13 +1,17 @@
 #include "gateway/base/bug.h"
 #include "gateway/codec/mime.h"
+#include "gateway/codec/url.h"
 #include "providers/openai.h"
 #include "providers/prov_util.h"
+#include "providers/signed_url.h"
 
 /* Mistral speaks OpenAI's Files API with an accent of its own:
  *
  *   create   its own purposes; when a file ends is said in hours, `expiry`
  *   list     by the number of the page, so a cursor is that number
  *   get      may show a file that was deleted
+ *   content  from there, or from a store of blobs: a first exchange then asks
+ *            for a URL that is signed, and is permission enough
  *
  * and its files have no status. The length of a file is null until it has
  * been counted there, which reads as unknown.
@@ -17,20 +21,26 @@
 /* What the service itself takes for granted. */
 #define PAGE_FILES 100
 #define HOUR_S 3600
+/* The least: a signed URL is used at once, and a transfer under way outlives
+ * it. */
+#define SIGNED_HOURS 1
 
 enum visibility { FOR_WORKSPACE, FOR_USER };
 enum length { REQUIRED, OPTIONAL };
+enum download { DIRECT, SIGNED_URL };
 
 struct mistral_conf {
     const char *api_key;
     struct conf_pairs purposes;
     int visibility;
     int upload_length;
+    int download;
     int64_t retention_ms;
 };
 
 struct mistral_state {
     bool is_answered;
+    struct str signed_url; /* a secret: who knows it may read */
 };
 
 static const struct mistral_conf *own(const struct provider_conf *c)
@@ -48,6 +58,8 @@ static unsigned caps_of(const struct provider_conf *c)
         caps |= PROV_NEEDS_LENGTH;
     if (own(c)->purposes.n)
         caps |= PROV_NEEDS_FIELDS;
+    if (own(c)->download == SIGNED_URL)
+        caps |= PROV_HAS_RANGE;
     return caps;
 }
 
@@ -113,14 +125,35 @@ static struct openai_wire wire_of(const struct prov_op *op)
     return w;
 }
 
+static bool is_by_signed_url(const struct prov_op *op)
+{
+    return op->code == PROV_CONTENT && own(op->conf)->download == SIGNED_URL;
+}
+
+static void describe_sign(struct prov_op *op, struct prov_exchange *x)
+{
+    prov_http(op, x, "GET", "/files/%.*s/url?expiry=%d",
+              STR_ARG(url_encoded(op->arena, op->upstream_id)), SIGNED_HOURS);
+    prov_field(op, x, "Accept", STR("application/json"));
+}
+
 static enum prov_step next(struct prov_op *op, struct prov_exchange *x)
 {
     const struct mistral_state *state = op->state;
-    struct openai_wire w = wire_of(op);
+    struct openai_wire w;
 
     if (state->is_answered)
         return PROV_DONE;
-    openai_describe(op, &w, x);
+    if (state->signed_url.n) {
+        signed_url_get(op, x, state->signed_url);
+        return PROV_SEND_HTTP;
+    }
+    if (is_by_signed_url(op)) {
+        describe_sign(op, x);
+    } else {
+        w = wire_of(op);
+        openai_describe(op, &w, x);
+    }
     prov_field(op, x, "Authorization",
                arena_printf(op->arena, "Bearer %s", own(op->conf)->api_key));
     return PROV_SEND_HTTP;
@@ -171,15 +204,40 @@ static void read_more(struct prov_op *op, const struct json *v)
         op->file.status = FILE_DELETED;
 }
 
+static enum gw_err read_sign(struct prov_op *op, const struct http_res *res,
+                             struct gw_error *e)
+{
+    struct mistral_state *state = op->state;
+    const struct json *v;
+
+    if (res->status != 200)
+        return prov_http_error(op, res, e);
+    v = prov_json(op, res, e);
+    if (!v)
+        return e->err;
+    state->signed_url = signed_url_take(op, json_str(json_get(v, "url")));
+    if (state->signed_url.n)
+        return GW_OK;
+    return err_set(e, GW_UPSTREAM_BAD_RESPONSE,
+                   "provider '%s' sent an answer without a usable URL for the "
+                   "download",
+                   op->conf->name);
+}
+
 static enum gw_err reply(struct prov_op *op, const struct http_res *http,
                          const struct file_res *file, struct gw_error *e)
 {
     struct mistral_state *state = op->state;
-    struct openai_wire w = wire_of(op);
+    struct openai_wire w;
     const struct json *v;
 
     ASSERT(http && !file);
+    if (is_by_signed_url(op) && !state->signed_url.n)
+        return read_sign(op, http, e);
     state->is_answered = true;
+    if (state->signed_url.n && http->status >= 400)
+        return signed_url_error(op, http, e);
+    w = wire_of(op);
     if (openai_read(op, &w, http, e) != GW_OK)
         return e->err;
     if (op->code == PROV_DELETE || op->code == PROV_CONTENT)
@@ -206,6 +264,7 @@ static enum gw_err check(struct provider_conf *c, struct gw_error *e)
 
 static const char *const visibilities[] = {"workspace", "user", NULL};
 static const char *const length_choices[] = {"required", "optional", NULL};
+static const char *const download_choices[] = {"direct", "signed_url", NULL};
 
 #define AT(member) offsetof(struct mistral_conf, member)
 
@@ -224,6 +283,10 @@ static const struct conf_key keys[] = {
      .choices = length_choices,
      .help = "whether an upload must have a Content-Length; required: a body "
              "of unknown length is spooled first"},
+    {.name = "download", .type = CONF_ENUM, .offset = AT(download),
+     .choices = download_choices,
+     .help = "signed_url: content is fetched from the store of blobs behind "
+             "it, which also serves ranges"},
     {.name = "retention", .type = CONF_DURATION, .offset = AT(retention_ms),
      .def = "30d",
      .help = "how long it keeps a file of which nobody said when it ends; 0: "
@@ -240,7 +303,8 @@ static const struct conf_section section = {
 const struct provider_type provider_mistral = {
     .name = "mistral",
     .systems = "Mistral",
-    .caps = PROV_CAN_ALL | PROV_FORM | PROV_NEEDS_LENGTH | PROV_NEEDS_FIELDS,
+    .caps = PROV_CAN_ALL | PROV_FORM | PROV_NEEDS_LENGTH | PROV_NEEDS_FIELDS |
+            PROV_HAS_RANGE,
     .section = &section,
     .state_size = sizeof(struct mistral_state),
     .check = check,

@@ -3,7 +3,7 @@
 import any_provider as any_
 import pytest
 from fakes.mistral import Mistral
-from fakes.openai import answer, on_stored
+from fakes.openai import answer, on_head, on_stored
 from gw import config, refused
 from wire import file_part, form, part, upload, upload_chunked
 
@@ -19,9 +19,14 @@ def mapped(fake):
     return provider(fake, purposes={"user_data": "ocr"}, retention="0")
 
 
+def signed(fake):
+    return provider(fake, download="signed_url", headers={"x-team": "files"})
+
+
 @pytest.fixture(scope="module")
 def pair(tmp_path_factory):
-    yield from any_.pair(tmp_path_factory, Mistral(), up=provider, mapped=mapped)
+    providers = {"up": provider, "mapped": mapped, "signed": signed}
+    yield from any_.pair(tmp_path_factory, Mistral(), **providers)
 
 
 @pytest.fixture
@@ -39,6 +44,10 @@ class TestEvery(any_.Every):
     error = ERROR
 
 
+class TestEverySigned(TestEvery):
+    path = "/signed/v1/files"
+
+
 def send(gw, data=b"{}\n", purpose="batch", **kw):
     kw.setdefault("fields", {})["purpose"] = purpose
     return gw.upload(gw.key, data, "in.jsonl", **kw)
@@ -54,6 +63,45 @@ def test_a_range_that_it_does_not_serve_is_the_whole(gw, fake):
     got = gw.call(gw.key, "GET", path, headers={"Range": "bytes=2-4"})
     assert (got.status_code, got.content) == (200, b"0123456789")
     assert "accept-ranges" not in got.headers
+
+
+def signed_file(gw, data):
+    made = send(gw, data, path="/signed/v1/files").json()
+    return f"/v1/files/{made['id']}/content"
+
+
+def test_a_signed_url_takes_no_credentials_along(gw, fake):
+    fake.blobs.seen.clear()
+    assert gw.call(gw.key, "GET", signed_file(gw, b"0123456789")).status_code == 200
+    assert fake.seen[-1].query == [("expiry", "1")]
+    names = {n.lower() for n, _ in fake.blobs.seen[0].head.fields}
+    assert names == {"host", "accept", "accept-encoding"}
+
+
+def test_a_range_is_served_by_signed_url(gw, fake):
+    path = signed_file(gw, b"0123456789")
+    got = gw.call(gw.key, "GET", path, headers={"Range": "bytes=2-4"})
+    assert (got.status_code, got.content) == (206, b"234")
+    assert got.headers["content-range"] == "bytes 2-4/10"
+
+
+@pytest.mark.parametrize("url", [None, "", "/x", "ftp://x/y", "http://a@127.0.0.1/"])
+def test_nothing_is_fetched_from_nowhere(gw, fake, url):
+    path = signed_file(gw, b"{}")
+    fake.fault(on_head(answer(200, {"url": url})))
+    refused(gw.call(gw.key, "GET", path), 502, "upstream_bad_response")
+
+
+@pytest.mark.parametrize(
+    "theirs, ours, code",
+    [(403, 502, "upstream_error"), (404, 404, None), (503, 503, None)],
+)
+def test_what_the_store_refuses_is_told(gw, fake, theirs, ours, code):
+    path = signed_file(gw, b"{}")
+    fake.fault(on_head(answer(theirs, "<Error/>")), path="/blobs/")
+    reply = gw.call(gw.key, "GET", path)
+    refused(reply, ours, code)
+    assert "sig=" not in reply.text and "blobs" not in reply.text
 
 
 def lifetime(made):

@@ -3,10 +3,14 @@
 The exchanges, the faults and the recording are those of fakes/openai.py; the
 fields of the form, pages, errors and file objects are Mistral's. Fields that
 it does not know are passed over behind the file, where a gateway can only
-relay them; before it there must be none.
+relay them; before it there must be none. A signed URL is one of the store of
+blobs behind it, which listens elsewhere, wants no credentials, and serves
+ranges.
 """
 
+import re
 import tempfile
+import time
 import uuid
 
 from .form import Refused, read_form
@@ -17,10 +21,56 @@ FILE_FIELDS = {"file", "purpose", "expiry", "visibility"}
 LIST_QUERY = {"page", "page_size", "include_total"}
 
 
+class Blobs(OpenAI):
+    """The store, with the same files and the same faults."""
+
+    def __init__(self, owner):
+        super().__init__()
+        self.url = f"http://127.0.0.1:{self.port}/blobs"
+        self.files, self.faults = owner.files, owner.faults
+        self.signed = {}  # signature -> the file's id, when it ends
+
+    def sign(self, file_id, hours):
+        sig = uuid.uuid4().hex
+        self.signed[sig] = file_id, time.time() + hours * 3600
+        return f"{self.url}/{file_id}?sr=b&sig={sig}%3D"
+
+    def _route(self, x):
+        if {n.lower() for n, _ in x.head.fields} & {"authorization", "x-team"}:
+            raise Refused(400, "InvalidAuthenticationInfo")
+        sig = dict(x.head.query).get("sig", "").removesuffix("=")
+        file_id, end = self.signed.get(sig, (None, 0))
+        if x.head.path != f"/blobs/{file_id}" or end < time.time():
+            raise Refused(403, "AuthenticationFailed")
+        self._content(x, file_id)
+
+    @staticmethod
+    def _answer_error(x, e):
+        code = f"<Error><Code>{e.message}</Code><Message>{e.message}</Message></Error>"
+        x.answer(e.status, code, {"Content-Type": "application/xml"})
+
+
 class Mistral(OpenAI):
     def __init__(self, **kw):
         super().__init__(**kw)
         self.quirks = {"no_ranges"}  # also: null_bytes, no_total
+        self.blobs = Blobs(self)
+
+    def stop(self):
+        super().stop()
+        self.blobs.stop()
+        self.violations += self.blobs.violations
+
+    def _route(self, x):
+        m = re.fullmatch(r"/v1/files/([^/]+)/url", x.head.path)
+        if not m or x.head.method != "GET":
+            return super()._route(x)
+        self._check_auth(x)
+        query = dict(x.head.query)
+        if set(query) != {"expiry"} or not query["expiry"].isdigit():
+            raise Refused(422, "value is not a valid integer", "expiry")
+        file_id = self._find(m[1]).id
+        x.answer(200, {"url": self.blobs.sign(file_id, int(query["expiry"]))})
 
     def _check_auth(self, x):
         if x.head.get("authorization", "") != f"Bearer {self.api_key}":

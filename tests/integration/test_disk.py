@@ -60,6 +60,25 @@ class Files:
         return len(self.values())
 
 
+class Disk:
+    """A folder, as if it were a fake."""
+
+    violations = []
+
+    def __init__(self, folder=None):
+        self.files = Files(folder)
+
+    def uploads(self):
+        return []
+
+    def stop(self):
+        pass
+
+
+def provider(fake):
+    return {"type": "disk", "path": "./data/files"}
+
+
 class TestEvery(any_.Stores):
     path = UP
 
@@ -70,15 +89,9 @@ class TestEvery(any_.Stores):
 
     @pytest.fixture
     def fake(self, folder):
-        class Disk:
-            files = Files(folder)
-
-            @staticmethod
-            def uploads():
-                return []
-
-        Disk.files.clear()
-        return Disk
+        fake = Disk(folder)
+        fake.files.clear()
+        return fake
 
 
 def test_the_length_of_a_download_is_told(gw, key):

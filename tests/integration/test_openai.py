@@ -5,6 +5,7 @@ which are tested with it."""
 
 import any_provider as any_
 import pytest
+from gw import openai_provider as provider  # noqa: F401 -- as the others have it
 
 ERROR = {"message": "said so", "type": "t", "param": None, "code": None}
 

@@ -7,7 +7,8 @@
 /* Files of the Gemini API. Two operations take two exchanges:
  *
  *   create   of known length: start, which answers a URL for this upload
- *            alone; then all bytes to it, "upload, finalize"
+ *            alone; then all bytes to it, "upload, finalize". What was started
+ *            and failed is cancelled there
  *            else: one multipart/related body, JSON and the stream
  *   content  what is known of the file; then its bytes, if it is one of those
  *            that the API made itself: it serves no others
@@ -136,13 +137,18 @@ static void describe_start(struct prov_op *op, struct prov_exchange *x)
 }
 
 /* The URL is permission enough: the key stays here. */
-static void describe_finish(struct prov_op *op, struct prov_exchange *x)
+static void describe_started(struct prov_op *op, struct prov_exchange *x)
 {
     const struct gemini_state *state = op->state;
 
     prov_http(op, x, "POST", "/files");
     x->http.url = state->upload_url;
     prov_field(op, x, "Accept", STR("application/json"));
+}
+
+static void describe_finish(struct prov_op *op, struct prov_exchange *x)
+{
+    describe_started(op, x);
     prov_field(op, x, "X-Goog-Upload-Offset", STR("0"));
     prov_field(op, x, "X-Goog-Upload-Command", STR("upload, finalize"));
     prov_field(op, x, "Content-Type", STR("application/octet-stream"));
@@ -503,6 +509,17 @@ static enum gw_err reply(struct prov_op *op, const struct http_res *http,
     return read_answer(op, step, http, e);
 }
 
+static bool undo(struct prov_op *op, struct prov_exchange *x)
+{
+    const struct gemini_state *state = op->state;
+
+    if (!state->upload_url.n)
+        return false;
+    describe_started(op, x);
+    prov_field(op, x, "X-Goog-Upload-Command", STR("cancel"));
+    return true;
+}
+
 /* --- the configuration --- */
 
 /* "https://host/v1beta", for an upload's path holds the version apart. */
@@ -560,4 +577,5 @@ const struct provider_type provider_gemini = {
     .caps_of = caps_of,
     .next = next,
     .reply = reply,
+    .undo = undo,
 };

@@ -9,8 +9,8 @@ import any_provider as any_
 import pytest
 from fakes import pattern
 from fakes.gemini import TYPE, Gemini
-from fakes.openai import answer, on_head, on_stored
-from gw import MB, config, refused
+from fakes.openai import after_bytes, answer, on_head, on_stored, reset
+from gw import MB, config, refused, until
 
 KIB = 1024
 
@@ -145,6 +145,15 @@ def test_a_start_that_is_refused_is_relayed_before_any_byte_is_sent(gw, fake):
     assert reply.headers["retry-after"] == "7"
     assert len(fake.seen) == 1 and fake.seen[0].declared < KIB
     any_.nothing_is_left(gw)
+
+
+def test_an_upload_that_fails_is_cancelled(gw, fake):
+    fake.uploads_open.clear()
+    fake.fault(after_bytes(2 * MB, reset), times=2)
+    refused(any_.send(gw, 6 * MB, path="/spooled/v1/files"), 502)
+    until(lambda: fake.uploads_open == {}, "the upload is cancelled")
+    commands = [s.header("x-goog-upload-command") for s in fake.seen]
+    assert commands == ["start", "upload, finalize", "cancel"]
 
 
 def test_bytes_go_to_no_other_host(gw, fake):

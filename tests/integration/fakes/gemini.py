@@ -113,6 +113,12 @@ class Gemini(OpenAI):
             raise Violation("the key came along with the upload's URL")
         if upload_id not in self.uploads_open:
             raise Refused(404, "no such upload")
+        if x.head.get("x-goog-upload-command") == "cancel":
+            if x.head.length != 0:
+                raise Refused(400, "a length is required")
+            del self.uploads_open[upload_id]
+            x.answer(200, "", [("X-Goog-Upload-Status", "cancelled")])
+            return
         name, media_type, length = self.uploads_open[upload_id]
         if x.head.get("x-goog-upload-command") != "upload, finalize":
             raise Refused(400, "the command must be 'upload, finalize'")

@@ -3,7 +3,7 @@
 import any_provider as any_
 import pytest
 from fakes import pattern
-from fakes.anthropic import Anthropic
+from fakes.anthropic import BETA, Anthropic
 from gw import config, refused
 from wire import form, form_type, part
 
@@ -63,6 +63,13 @@ def test_a_token_takes_the_place_of_the_key(begin, fake):
 
 def test_a_file_has_a_status_though_it_tells_none(gw):
     assert any_.made(any_.send(gw, 5))["status"] == "processed"
+
+
+def test_another_version_and_beta_can_be_asked_for(begin, fake):
+    fake.version, fake.beta = "2027-01-01", "files-api-2027-01-01"
+    any_.lives(begin(version=fake.version, beta=f"x-1,{fake.beta}"), fake)
+    refused(any_.send(begin(beta=fake.beta), 5), 400)
+    fake.version, fake.beta = "2023-06-01", BETA
 
 
 def test_the_clients_own_credentials_go_nowhere(gw, fake):

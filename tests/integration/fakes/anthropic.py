@@ -22,7 +22,7 @@ TYPES = {
 
 class Anthropic(OpenAI):
     def __init__(self, api_key="sk-ant-key", token=None):
-        self.token = token
+        self.token, self.version, self.beta = token, "2023-06-01", BETA
         super().__init__(api_key)
 
     def _check_auth(self, x):
@@ -35,9 +35,9 @@ class Anthropic(OpenAI):
             ok = (key, bearer) == (self.api_key, None)
         if not ok:
             raise Refused(401, "invalid x-api-key")
-        if x.head.get("anthropic-version") != "2023-06-01":
+        if x.head.get("anthropic-version") != self.version:
             raise Refused(400, "anthropic-version: header is required")
-        if BETA not in betas:
+        if self.beta not in betas:
             raise Refused(404, "Not Found")
 
     def _create(self, x):

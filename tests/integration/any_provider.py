@@ -163,8 +163,8 @@ def status_of_a_call_is_told(gw, fake, call, theirs, ours, code, error, **how):
         assert reply.headers["retry-after"] == "7"
 
 
-def cut_upload_leaves_nothing(gw, fake, **how):
-    fake.fault(after_bytes(2 * MB, reset), times=9)
+def cut_upload_leaves_nothing(gw, fake, at=2 * MB, **how):
+    fake.fault(after_bytes(at, reset), times=9)
     refused(send(gw, 6 * MB, **how), 502)
     assert len(fake.files) == 0
     fake.faults.clear()
@@ -214,6 +214,7 @@ class Every(Stores):
     """Of those that are reached by HTTP."""
 
     error = None  # the body of an error, as they write it
+    cut_at = 2 * MB  # of a request that has a part of the file
 
     @pytest.mark.parametrize("theirs, ours, code", STATUSES)
     def test_the_status_of_an_upload_is_told(self, gw, fake, theirs, ours, code):
@@ -227,7 +228,7 @@ class Every(Stores):
         )
 
     def test_a_connection_cut_in_mid_upload_leaves_nothing(self, gw, fake):
-        cut_upload_leaves_nothing(gw, fake, **self.to())
+        cut_upload_leaves_nothing(gw, fake, self.cut_at, **self.to())
 
     def test_a_connection_cut_in_mid_download_is_seen(self, gw, fake):
         obj = made(send(gw, 3 * MB, **self.to()))

@@ -47,15 +47,30 @@ def nothing_is_left(gw, fake):
     assert fake.files == {}
 
 
-@ways("form", "signed")
-def test_files_of_any_size_arrive_and_come_back(gw, fake):
-    for size in any_.SIZES:
-        for how in ({}, {"chunks": True}, {"file_first": True}):
-            fake.files.clear()
-            fake.seen.clear()
-            obj = any_.arrives(gw, fake, size, **how)
-            assert obj["status"] == "uploaded"
-            any_.comes_back(gw, obj, size)
+@pytest.fixture(scope="module")
+def pair(tmp_path_factory):
+    fake = Fireworks()
+    conf = {name: provider(fake, **more) for name, more in WAYS.items()}
+    yield from any_.pair(tmp_path_factory, fake, **conf)
+
+
+class TestEvery(any_.Every):
+    error = ERROR
+
+    @pytest.fixture
+    def fake(self, pair):
+        fake = pair[1]
+        fake.pending.clear()
+        yield from any_.fresh(pair)
+        until(lambda: fake.pending == {}, "what was begun is taken back")
+
+    @pytest.fixture
+    def gw(self, pair):
+        return any_.with_key(pair)
+
+
+class TestEverySigned(TestEvery):
+    path = "/signed/v1/files"
 
 
 def test_what_is_larger_than_a_form_may_be_is_put(start):
@@ -66,12 +81,6 @@ def test_what_is_larger_than_a_form_may_be_is_put(start):
         any_.made(any_.send(gw, size))
     assert [s.declared for s in fake.storage.seen] == [MB + 1]
     fake.stop()
-
-
-@ways("form", "signed")
-def test_a_file_lives_and_is_deleted_twice(gw, fake):
-    any_.lives(gw, fake)
-    any_.gone_counts_as_deleted(gw, fake)
 
 
 @pytest.mark.parametrize(
@@ -96,14 +105,6 @@ def test_a_file_is_processed_once_the_dataset_is_ready(gw, fake):
     path = f"/v1/files/{any_.made(any_.send(gw, 5))['id']}"
     obj = gw.call(gw.key, "GET", path).json()
     assert (obj["status"], obj["bytes"]) == ("processed", 5)
-
-
-@ways("form", "signed")
-def test_their_statuses_are_translated(gw, fake):
-    for theirs, ours, code in any_.STATUSES:
-        fake.faults.clear()
-        any_.status_is_told(gw, fake, theirs, ours, code, ERROR)
-        assert fake.pending == {}
 
 
 @ways("signed")
@@ -135,12 +136,6 @@ def test_a_form_that_was_stored_and_not_answered_well_is_taken_back(gw, fake):
     nothing_is_left(gw, fake)
 
 
-@ways("form", "signed")
-def test_a_connection_cut_in_mid_upload_leaves_nothing(gw, fake):
-    any_.cut_upload_leaves_nothing(gw, fake)
-    nothing_is_left(gw, fake)
-
-
 def test_what_a_killed_process_left_is_deleted_by_its_name(start, fake):
     gw = start(config({**QUICK, "providers": {"up": provider(fake)}}))
     key = gw.new_key()
@@ -151,11 +146,6 @@ def test_what_a_killed_process_left_is_deleted_by_its_name(start, fake):
     until(lambda: fake.pending == {}, "the dataset is deleted", 60)
     until(lambda: gw.metric("filemux_journal_swept_total") == 1, "it is noted", 60)
     assert gw.call(key, "GET", "/v1/files").json()["data"] == []
-
-
-def test_a_connection_cut_in_mid_download_is_seen(gw, fake):
-    obj = any_.made(any_.send(gw, 3 * MB))
-    any_.cut_download_is_not_whole(gw, fake, obj, 3 * MB)
 
 
 def test_a_part_of_a_file_comes_back(gw, fake):

@@ -14,15 +14,21 @@ import pytest
 import test_anthropic
 import test_azure
 import test_disk
+import test_fireworks
+import test_gcs
 import test_gemini
 import test_mistral
 import test_openai
+import test_together
 from fakes import pattern
 from fakes.anthropic import Anthropic
 from fakes.azure import Azure
+from fakes.fireworks import Fireworks
+from fakes.gcs import GCS
 from fakes.gemini import Gemini
 from fakes.mistral import Mistral
 from fakes.openai import OpenAI, after_bytes, call
+from fakes.together import Together
 from gw import MB, RELEASE, config, until
 from wire import Pacer, form_around, form_type, part
 
@@ -40,6 +46,9 @@ TYPES = {
     "anthropic": (Anthropic, test_anthropic, SPOOL_MEMORY),
     "gemini": (Gemini, test_gemini, 0),
     "mistral": (Mistral, test_mistral, 0),
+    "gcs": (lambda: GCS(token=test_gcs.TOKEN), test_gcs, 0),
+    "together": (Together, test_together, 0),
+    "fireworks": (Fireworks, test_fireworks, SPOOL_MEMORY),
     "disk": (test_disk.Disk, test_disk, 0),
 }
 

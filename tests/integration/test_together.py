@@ -52,21 +52,34 @@ def nothing_is_left(gw, fake):
     assert fake.files == {}
 
 
-@ways("direct", "presigned", "parts")
-def test_files_of_any_size_arrive_and_come_back(gw, fake):
-    for size in any_.SIZES:
-        for how in ({}, {"chunks": True}, {"file_first": True}):
-            fake.files.clear()
-            fake.seen.clear()
-            obj = any_.arrives(gw, fake, size, **how)
-            assert obj["status"] == "uploaded"
-            any_.comes_back(gw, obj, size)
+@pytest.fixture(scope="module")
+def pair(tmp_path_factory):
+    fake = Together()
+    conf = {name: provider(fake, **more) for name, more in WAYS.items()}
+    yield from any_.pair(tmp_path_factory, fake, **conf)
 
 
-@ways("direct", "presigned", "parts")
-def test_a_file_lives_and_is_deleted_twice(gw, fake):
-    any_.lives(gw, fake)
-    any_.gone_counts_as_deleted(gw, fake)
+class TestEvery(any_.Every):
+    error = ERROR
+
+    @pytest.fixture
+    def fake(self, pair):
+        fake = pair[1]
+        fake.pending.clear()
+        yield from any_.fresh(pair)
+        until(lambda: fake.pending == {}, "what was begun is taken back")
+
+    @pytest.fixture
+    def gw(self, pair):
+        return any_.with_key(pair)
+
+
+class TestEveryPresigned(TestEvery):
+    path = "/presigned/v1/files"
+
+
+class TestEveryInParts(TestEvery):
+    path = "/parts/v1/files"
 
 
 def client(gw):
@@ -114,14 +127,6 @@ def test_what_is_streamed_needs_no_length_where_that_is_allowed(start, fake):
     assert [s.framing for s in fake.uploads()] == ["chunked"]
 
 
-@ways("direct", "presigned", "parts")
-def test_their_statuses_are_translated(gw, fake):
-    for theirs, ours, code in any_.STATUSES:
-        fake.faults.clear()
-        any_.status_is_told(gw, fake, theirs, ours, code, ERROR)
-        assert fake.pending == {}
-
-
 @ways("presigned", "parts")
 @pytest.mark.parametrize(
     "theirs, ours", [(400, 502), (403, 502), (404, 502), (413, 413), (429, 429), (503, 503)]
@@ -147,12 +152,6 @@ def test_a_last_step_that_fails_is_taken_back(gw, fake, step):
     nothing_is_left(gw, fake)
 
 
-@ways("direct", "presigned", "parts")
-def test_a_connection_cut_in_mid_upload_leaves_nothing(gw, fake):
-    any_.cut_upload_leaves_nothing(gw, fake)
-    nothing_is_left(gw, fake)
-
-
 @ways("parts")
 def test_a_part_whose_connection_was_cut_is_put_again(gw, fake):
     fake.fault(after_bytes(MB, reset), method="PUT")
@@ -174,12 +173,6 @@ def test_a_redirect_to_nowhere_is_taken_back(gw, fake, fields):
     fake.fault(on_stored(elsewhere), method="POST")
     refused(any_.send(gw, 5), 502, "upstream_bad_response")
     nothing_is_left(gw, fake)
-
-
-@ways("direct")
-def test_a_connection_cut_in_mid_download_is_seen(gw, fake):
-    obj = any_.made(any_.send(gw, 3 * MB))
-    any_.cut_download_is_not_whole(gw, fake, obj, 3 * MB)
 
 
 @ways("direct")

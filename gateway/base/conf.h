@@ -11,9 +11,14 @@
  *   os.environ/VAR               the whole value, as in LiteLLM
  *   file:/path                   CONF_SECRET only: the file's content without
  *                                trailing newlines
+ *   ~/path                       CONF_CONTENT only: below the directory HOME
  *
  * A key with nothing behind it ("key:", "key: ~", "key: null") counts as not
  * written. Anchors and aliases work; merge keys ("<<") do not.
+ *
+ * The file of a CONF_CONTENT holds text without NUL bytes, LIMIT_CONF_SECRET at
+ * most, and may be empty. One that the default names need not be there: then
+ * the member is "". One that is written must be.
  *
  * All memory is the arena's. Pure but for the reading of files and of the
  * environment. Any thread.
@@ -30,6 +35,8 @@ enum conf_type {
     /*                  the member's type                                    */
     CONF_STR,        /* const char *, never NULL ("" when unset)             */
     CONF_SECRET,     /* the same; printed as *** and redacted from logs      */
+    CONF_CONTENT,    /* the same; the value is a path, and the member what
+                        stands in that file                                  */
     CONF_BOOL,       /* bool: true false yes no on off                       */
     CONF_INT,        /* int64_t within min and max                           */
     CONF_SIZE,       /* int64_t bytes ("512MB") within min and max           */

@@ -227,6 +227,58 @@ static const char *read_secret(struct conf_run *r, struct conf_place at,
     return value;
 }
 
+/* "~/x" with HOME in place of the tilde; NULL when it is not set. */
+static const char *path_of(struct conf_run *r, const char *text)
+{
+    const char *home;
+
+    if (!str_starts(str_of(text), STR("~/")))
+        return text;
+    home = getenv("HOME");
+    return home ? arena_printf(r->arena, "%s%s", home, text + 1).p : NULL;
+}
+
+/* NULL: there is no content; *what tells why. */
+static const char *read_content(struct conf_run *r, const char *path,
+                                const char **what)
+{
+    const char *value = NULL;
+    struct buf b;
+
+    buf_init(&b, LIMIT_CONF_SECRET + READ_BYTES);
+    if (!read_file(path, &b))
+        *what = strerror(errno);
+    else if (b.overflow || b.n > LIMIT_CONF_SECRET)
+        *what = "it is too large";
+    else if (str_find(buf_str(&b), '\0') >= 0)
+        *what = "it holds a NUL byte";
+    else
+        value = arena_cstr(r->arena, buf_str(&b));
+    buf_release(&b);
+    return value;
+}
+
+/* Whether nobody asked for the file, and it cannot be seen. */
+static bool may_be_absent(const struct conf_run *r, const char *path)
+{
+    return r->default_of && (!path || access(path, R_OK) != 0);
+}
+
+const char *conf_content(struct conf_run *r, struct conf_place at,
+                         const char *text)
+{
+    const char *path = path_of(r, text), *value = NULL;
+    const char *what = "HOME is not set";
+
+    if (!*text || may_be_absent(r, path))
+        return "";
+    if (path)
+        value = read_content(r, path, &what);
+    if (!value)
+        conf_fault(r, at, "cannot use file '%s': %s", text, what);
+    return value;
+}
+
 static const char *expand_text(struct conf_run *r, struct conf_place at,
                                struct str raw)
 {

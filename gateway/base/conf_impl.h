@@ -48,6 +48,9 @@ void *conf_walk(struct conf_run *r, const struct conf_section *section,
 /* The text with the environment and files put in, or NULL after a fault. */
 const char *conf_expand(struct conf_run *r, struct conf_place at,
                         bool is_secret, struct str raw) MUSTCHECK;
+/* What the file at a path holds (see CONF_CONTENT), or NULL after a fault. */
+const char *conf_content(struct conf_run *r, struct conf_place at,
+                         const char *path) MUSTCHECK;
 bool conf_is_scalar(enum conf_type type);
 /* Whether a scalar was read into the member; if not, a fault tells why. */
 bool conf_set_scalar(struct conf_run *r, const struct conf_key *key,

@@ -118,6 +118,7 @@ static const char *nothing_of(const struct conf_key *key)
 static void add_value(struct buf *out, const struct conf_key *key)
 {
     bool is_text = key->type == CONF_STR || key->type == CONF_SECRET ||
+                   key->type == CONF_CONTENT ||
                    (key->type == CONF_STR_LIST && key->def &&
                     key->def[0] != '[' && key->def[0]);
 
@@ -203,8 +204,9 @@ static struct printer print_line(const struct printer *p, bool is_live,
 
 static void print_scalar(const struct printer *p, const struct conf_key *key)
 {
-    bool has_value =
-        (key->def && !is_hidden(key)) || (key->is_required && key->example);
+    /* Nobody has written the path: the file need not be there. */
+    bool is_told = key->def && !is_hidden(key) && key->type != CONF_CONTENT;
+    bool has_value = is_told || (key->is_required && key->example);
     struct buf value;
 
     buf_init(&value, LIMIT_CONF_FILE);

@@ -181,6 +181,7 @@ struct scalar_type {
 static const struct scalar_type scalar_types[] = {
     [CONF_STR] = {set_text, "a text", NULL},
     [CONF_SECRET] = {set_text, "a text", NULL},
+    [CONF_CONTENT] = {set_text, "a path", NULL},
     [CONF_BOOL] = {set_bool, "true or false", NULL},
     [CONF_INT] = {set_int, "a whole number", no_units},
     [CONF_SIZE] = {set_size, "a size such as 512MB", size_units},
@@ -223,6 +224,8 @@ bool conf_set_scalar(struct conf_run *r, const struct conf_key *key,
     const struct scalar_type *type = &scalar_types[key->type];
     const char *text = conf_expand(r, at, key->type == CONF_SECRET, raw);
 
+    if (text && key->type == CONF_CONTENT)
+        text = conf_content(r, at, text);
     if (!text)
         return false;
     if (!type->set(key, text, member)) {
@@ -256,7 +259,8 @@ static void set_default_list(struct conf_run *r, const char *def,
 void conf_set_default(struct conf_run *r, const struct conf_key *key,
                       struct conf_place at, void *member)
 {
-    if (key->type == CONF_STR || key->type == CONF_SECRET)
+    if (key->type == CONF_STR || key->type == CONF_SECRET ||
+        key->type == CONF_CONTENT)
         *(const char **)member = "";
     if (!key->def)
         return;

@@ -103,7 +103,8 @@
 #define LIMIT_CONF_DEPTH 32           /* sections within sections */
 #define LIMIT_CONF_NODES 100000       /* values read, aliases counted each time:
                                          a few can stand for billions */
-#define LIMIT_CONF_SECRET (64u * KIB) /* a file: secret; keys are below 4 KiB */
+#define LIMIT_CONF_SECRET (64u * KIB) /* a file: secret (keys are below 4 KiB) or a
+                                         content */
 
 /* clang-format on */
 

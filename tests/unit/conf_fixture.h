@@ -41,7 +41,7 @@ struct disk {
 };
 
 struct http {
-    const char *base_url, *api_key;
+    const char *base_url, *api_key, *card, *notes;
     struct conf_items members; /* struct sub */
 };
 
@@ -124,6 +124,8 @@ static const struct conf_section http_section = {
     .keys = (const struct conf_key[]){
         {.name = "base_url", .type = CONF_STR, .offset = AT(http, base_url), .is_required = true, .help = "where it is"},
         {.name = "api_key", .type = CONF_SECRET, .offset = AT(http, api_key), .help = "how to get in"},
+        {.name = "card", .type = CONF_CONTENT, .offset = AT(http, card), .help = "a file"},
+        {.name = "notes", .type = CONF_CONTENT, .offset = AT(http, notes), .def = "${CONF_TEST_NOTES:-~/notes}", .help = "another"},
         {.name = "members", .type = CONF_SECTION_LIST, .offset = AT(http, members), .sub = &sub_section, .help = "some"},
         {.name = NULL}},
 };

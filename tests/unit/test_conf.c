@@ -280,6 +280,83 @@ static void a_file_that_is_no_secret_is_a_fault(void **state)
     assert_non_null(strstr(faults.p, "Is a directory"));
 }
 
+/* --- contents of files --- */
+
+/* The entry of `providers:` with these lines besides. */
+static const struct http *http_with(const char *key, const char *value)
+{
+    struct buf b;
+    struct root *r;
+
+    buf_init(&b, 100000);
+    buf_add_c(&b, "providers: {a: {type: http, base_url: b, ");
+    buf_printf(&b, "%s: '%s'", key, value);
+    buf_add_c(&b, "}}");
+    r = try_parse(buf_str(&b));
+    buf_release(&b);
+    return r ? provider(r, 0)->own : NULL;
+}
+
+static void a_key_is_given_what_stands_in_a_file(void **state)
+{
+    char home[] = "/tmp";
+
+    (void)state;
+    file_with("a: ${b}\n\n", 9);
+    assert_string_equal(http_with("card", path)->card, "a: ${b}\n\n");
+    assert_string_equal(http_with("card", "")->card, "");
+    setenv("HOME", home, 1);
+    path[3] = '~'; /* "/tmp/x" as "~/x" */
+    assert_string_equal(http_with("card", path + 3)->card, "a: ${b}\n\n");
+    path[3] = 'p';
+    setenv("CONF_TEST_NOTES", path, 1);
+    assert_string_equal(http_with("api_key", "k")->notes, "a: ${b}\n\n");
+    unlink(path);
+    file_with("", 0);
+    assert_string_equal(http_with("card", path)->card, "");
+    unlink(path);
+}
+
+static void a_file_may_be_absent_if_nobody_named_it(void **state)
+{
+    (void)state;
+    setenv("CONF_TEST_NOTES", "/nowhere/at/all", 1);
+    assert_string_equal(http_with("api_key", "k")->notes, "");
+    unsetenv("CONF_TEST_NOTES");
+    unsetenv("HOME");
+    assert_string_equal(http_with("api_key", "k")->notes, "");
+    assert_null(http_with("notes", "~/notes"));
+    assert_non_null(strstr(faults.p, "cannot use file '~/notes': HOME is not"));
+    setenv("HOME", "/nowhere", 1);
+    assert_null(http_with("notes", "~/notes"));
+    assert_non_null(strstr(faults.p, "'~/notes': No such file or directory"));
+}
+
+static void a_content_is_bounded_text(void **state)
+{
+    static char large[LIMIT_CONF_SECRET + 1];
+
+    (void)state;
+    memset(large, 'x', sizeof(large));
+    file_with(large, sizeof(large));
+    assert_null(http_with("card", path));
+    assert_non_null(strstr(faults.p, "': it is too large"));
+    /* It is there, so that nobody named it does not matter. */
+    setenv("CONF_TEST_NOTES", path, 1);
+    assert_null(http_with("api_key", "k"));
+    unsetenv("CONF_TEST_NOTES");
+    unlink(path);
+    file_with(large, sizeof(large) - 1);
+    assert_int_equal(strlen(http_with("card", path)->card), LIMIT_CONF_SECRET);
+    unlink(path);
+    file_with("a\0b", 3);
+    assert_null(http_with("card", path));
+    assert_non_null(strstr(faults.p, "': it holds a NUL byte"));
+    unlink(path);
+    assert_null(http_with("card", "/tmp"));
+    assert_non_null(strstr(faults.p, "Is a directory"));
+}
+
 /* --- files --- */
 
 static void a_file_is_loaded_and_its_secrets_are_hidden(void **state)
@@ -401,6 +478,8 @@ static void every_key_is_printed_with_its_help(void **state)
         "#   # and with type: http\n"
         "#   # base_url: \"\"                # required: where it is\n"
         "#   # api_key: \"\"                 # how to get in\n"
+        "#   # card: \"\"                    # a file\n"
+        "#   # notes: ${CONF_TEST_NOTES:-~/notes}  # another\n"
         "#   # members:                    # some\n"
         "#   #   # an item takes:\n"
         "#   #   # key: \"\"                 # a secret\n"
@@ -501,6 +580,9 @@ int main(void)
         TEST(variables_that_cannot_be_put_in_are_faults),
         TEST(secrets_come_from_files),
         TEST(a_file_that_is_no_secret_is_a_fault),
+        TEST(a_key_is_given_what_stands_in_a_file),
+        TEST(a_file_may_be_absent_if_nobody_named_it),
+        TEST(a_content_is_bounded_text),
         TEST(a_file_is_loaded_and_its_secrets_are_hidden),
         TEST(a_file_that_cannot_be_read_is_a_fault),
         TEST(the_printed_file_reads_as_the_defaults),

@@ -156,6 +156,13 @@ static bool read_date(const char *text, int64_t *out)
     return false;
 }
 
+int64_t prov_http_date(struct arena *a, struct str text)
+{
+    int64_t s;
+
+    return text.n && read_date(arena_cstr(a, text), &s) ? s : 0;
+}
+
 int prov_retry_after(struct arena *a, const struct http_fields *fields,
                      int64_t now_s)
 {

@@ -43,6 +43,9 @@ enum gw_err prov_http_error(const struct prov_op *op,
 int prov_retry_after(struct arena *a, const struct http_fields *fields,
                      int64_t now_s);
 
+/* A date as HTTP writes it, in seconds; 0 when it is none. */
+int64_t prov_http_date(struct arena *a, struct str text);
+
 /* Parse the response's body as JSON, or UPSTREAM_BAD_RESPONSE. */
 struct json *prov_json(struct prov_op *op, const struct http_res *res,
                        struct gw_error *e) MUSTCHECK;

@@ -13,6 +13,8 @@
     X(mistral)                                                                 \
     X(together)                                                                \
     X(fireworks)                                                               \
+    X(bedrock)                                                                 \
+    X(s3)                                                                      \
     X(disk)
 
 #define X(name) extern const struct provider_type provider_##name;

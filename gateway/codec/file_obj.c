@@ -190,13 +190,20 @@ static bool digits_of(struct str s, int64_t *out)
     return str_to_u64(part, &fraction) && str_to_i64(whole, out);
 }
 
+int64_t file_obj_time_text(struct str text)
+{
+    int64_t n;
+
+    text = str_trim(text);
+    return digits_of(text, &n) ? number_time(n) : rfc3339_time(text);
+}
+
 int64_t file_obj_time(const struct json *v)
 {
-    struct str text = str_trim(json_str(v));
     int64_t n;
 
     if (json_is_string(v))
-        return digits_of(text, &n) ? number_time(n) : rfc3339_time(text);
+        return file_obj_time_text(json_str(v));
     return json_int(v, &n) ? number_time(n) : 0;
 }
 

@@ -42,5 +42,7 @@ enum gw_err file_obj_read(const struct json *v, struct file_obj *out,
                           struct gw_error *e) MUSTCHECK;
 /* Seconds since 1970 from any of the forms above; 0 when none. */
 int64_t file_obj_time(const struct json *v);
+/* The same of a text that stood elsewhere. */
+int64_t file_obj_time_text(struct str text);
 
 #endif

@@ -44,8 +44,9 @@ struct http_req {
     struct http_fields fields;
     struct http_seg segs[HTTP_SEGS_MAX];
     size_t nsegs;
-    bool is_sink; /* a 200 or 206 answer's body goes to the operation's sink
-                     instead of res->body */
+    bool is_direct; /* not through the proxy: what it talks to is near */
+    bool is_sink;   /* a 200 or 206 answer's body goes to the operation's sink
+                       instead of res->body */
 };
 
 void http_req_add_mem(struct http_req *r, struct str mem);

@@ -298,7 +298,7 @@ static void send_http(struct upstream *u, bool public_only)
         .connect_timeout_ms = c->connect_timeout_ms,
         .timeout_ms = c->timeout_ms,
         .ca_file = c->ca_file,
-        .proxy = c->proxy,
+        .proxy = u->x.http.is_direct ? "" : c->proxy,
         .public_only = public_only,
         .source = has_stream(&u->x.http) ? u->source : NULL,
         .sink = u->x.http.is_sink ? u->sink : NULL,

@@ -89,6 +89,8 @@ static void describe_initiate(struct prov_op *op, struct prov_exchange *x)
     s3_request(op, x, "POST", s3_object_of(op), STR("uploads="));
     s3_add_upload_fields(op, x);
     s3_sign(op, x, SIGV4_EMPTY);
+    /* Twice, it would begin two uploads, one of them for nobody. */
+    x->http.is_once = true;
 }
 
 /* TLS guards a part as well as its hash would, which costs a lot. */
@@ -435,8 +437,7 @@ enum gw_err s3_upload_reply(struct prov_op *op, struct s3_upload *u,
     code = s3_said(op, res).code;
     if (res->status == 200 && !code.n)
         return read_answer(op, u, res, e);
-    if (u->step == S3_COMPLETE && u->tries &&
-        str_eq(code, STR("NoSuchUpload"))) {
+    if (u->step == S3_COMPLETE && str_eq(code, STR("NoSuchUpload"))) {
         go_to(u, S3_CONFIRM);
         return GW_OK;
     }

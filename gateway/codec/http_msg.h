@@ -44,6 +44,8 @@ struct http_req {
     struct http_fields fields;
     struct http_seg segs[HTTP_SEGS_MAX];
     size_t nsegs;
+    bool is_once;   /* on a new connection: one that turns out to be closed
+                       makes the client send a request again */
     bool is_direct; /* not through the proxy: what it talks to is near */
     bool is_sink;   /* a 200 or 206 answer's body goes to the operation's sink
                        instead of res->body */

@@ -10,8 +10,8 @@
  * Kept-alive connections may have been closed by the provider meanwhile. curl
  * then tries again on a fresh one, and rewinds the body with seek_body(); when
  * it was a send that failed it does not, so we do, once. Both only before the
- * first byte of an answer. A body that cannot be sent twice gets a fresh
- * connection from the start.
+ * first byte of an answer. A request that cannot be sent twice, or must not be,
+ * gets a fresh connection from the start.
  */
 #include "gateway/net/http_client.h"
 
@@ -441,7 +441,7 @@ static void set_options(struct client_call *k)
     set_trust(e, o->ca_file);
     if (o->sink)
         SET(e, CURLOPT_BUFFERSIZE, (long)LIMIT_DOWNLOAD_BUFFER);
-    if (k->is_again)
+    if (k->is_again || k->req->is_once)
         SET(e, CURLOPT_FRESH_CONNECT, 1L);
 }
 

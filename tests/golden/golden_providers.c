@@ -224,6 +224,8 @@ static void show_http(struct buf *b, const struct prov_op *op,
         buf_add_c(b, ":chunked\n");
     else if (req->nsegs)
         buf_printf(b, ":length %lld\n", (long long)http_req_length(req));
+    if (req->is_once)
+        buf_add_c(b, ":once\n");
     if (req->is_direct)
         buf_add_c(b, ":direct\n");
     if (req->is_sink)

@@ -399,6 +399,24 @@ static void no_upload_is_lost_to_a_stale_connection(void **state)
     meet_stale(make_unknown, form_hash(100000));
 }
 
+static void what_must_not_be_sent_twice_gets_a_new_connection(void **state)
+{
+    struct fixture *f = open_fixture(serve_ok, NULL);
+    struct exchange *x;
+    int i;
+
+    (void)state;
+    for (i = 0; i < 3; i++) {
+        x = prepare(f, "POST");
+        x->req.is_once = i == 1;
+        start(x);
+        run(f);
+        assert_ok(x, 200);
+        assert_int_equal(f->s->nconns, i ? 2 : 1);
+    }
+    close_fixture(f);
+}
+
 /* --- TLS --- */
 
 struct tls_fixture {
@@ -598,6 +616,7 @@ int main(void)
         cmocka_unit_test(private_networks_may_be_barred),
         cmocka_unit_test(what_cannot_be_reached_says_so),
         cmocka_unit_test(no_upload_is_lost_to_a_stale_connection),
+        cmocka_unit_test(what_must_not_be_sent_twice_gets_a_new_connection),
         cmocka_unit_test(transfers_over_tls_arrive_whole),
         cmocka_unit_test(a_slow_reader_of_tls_bounds_what_is_held),
         cmocka_unit_test(an_unknown_certificate_is_not_trusted),

@@ -96,10 +96,13 @@ enum s3_upload_step {
     S3_END,
 };
 
+enum s3_renewal { S3_POSSIBLE, S3_WANTED, S3_DONE }; /* of keys, per step */
+
 struct s3_upload {
     enum s3_upload_step step;
     int tries; /* of what the step sends, that failed */
     int64_t wait_ms;
+    enum s3_renewal renewal;
     struct str id;   /* of an upload in parts, once there is one */
     struct str hash; /* of the piece */
     struct s3_part *parts, **end;

@@ -198,6 +198,7 @@ static void go_to(struct s3_upload *u, enum s3_upload_step step)
 {
     u->step = step;
     u->tries = 0;
+    u->renewal = S3_POSSIBLE;
 }
 
 static enum prov_step read_piece(struct prov_op *op, struct s3_upload *u,
@@ -226,6 +227,10 @@ static void use_piece(struct prov_op *op, struct s3_upload *u)
 enum prov_step s3_upload_next(struct prov_op *op, struct s3_upload *u,
                               struct prov_exchange *x)
 {
+    if (u->renewal == S3_WANTED) {
+        u->renewal = S3_DONE;
+        return PROV_RENEW;
+    }
     if (u->wait_ms) {
         x->wait_ms = u->wait_ms;
         u->wait_ms = 0;
@@ -425,6 +430,17 @@ static enum gw_err read_answer(struct prov_op *op, struct s3_upload *u,
     BUG("an answer in step %d", (int)u->step);
 }
 
+/* Refused for its keys: once more with others, before each step. A stream is
+ * used up by then. */
+static bool renews(struct prov_op *op, struct s3_upload *u)
+{
+    if (!aws_is_temporary(&s3_own(op)->aws) || u->step == S3_STREAM ||
+        u->renewal != S3_POSSIBLE)
+        return false;
+    u->renewal = S3_WANTED;
+    return true;
+}
+
 enum gw_err s3_upload_reply(struct prov_op *op, struct s3_upload *u,
                             const struct http_res *res, struct gw_error *e)
 {
@@ -445,7 +461,9 @@ enum gw_err s3_upload_reply(struct prov_op *op, struct s3_upload *u,
         return GW_OK;
     /* Refused as a whole, it left nothing. */
     u->may_be_made = u->may_be_made && u->tries;
-    return s3_error(op, res, e);
+    if (s3_error(op, res, e) == GW_UPSTREAM_AUTH && renews(op, u))
+        err_clear(e);
+    return e->err;
 }
 
 /* An upload in parts that was completed unheard is gone: giving it up does no

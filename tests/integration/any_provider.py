@@ -164,7 +164,7 @@ def status_of_a_call_is_told(gw, fake, call, theirs, ours, code, error, **how):
 
 
 def cut_upload_leaves_nothing(gw, fake, at=2 * MB, **how):
-    fake.fault(after_bytes(at, reset), times=9)
+    fake.fault(after_bytes(at, reset), times=99)
     refused(send(gw, 6 * MB, **how), 502)
     assert len(fake.files) == 0
     fake.faults.clear()

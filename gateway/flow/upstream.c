@@ -139,9 +139,11 @@ static void on_http_head(void *arg, const struct http_res *res)
 
 /* --- redirects of downloads --- */
 
+/* One to nowhere is an error, of which the provider may know more. */
 static bool is_redirect(const struct upstream *u, const struct http_res *res)
 {
     return u->x.http.is_sink &&
+           http_fields_get(&res->fields, STR("location")).p &&
            (res->status == 301 || res->status == 302 || res->status == 303 ||
             res->status == 307 || res->status == 308);
 }

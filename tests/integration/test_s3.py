@@ -165,6 +165,14 @@ def test_what_is_wrong_with_the_configuration_is_named(gw, fake):
     assert "wrong" == error["message"].split("'")[1] and SECRET not in error["message"]
 
 
+def test_a_bucket_that_has_moved_is_named(gw, fake):
+    path = f"/v1/files/{any_.made(any_.send(gw, 5))['id']}/content"
+    moved = error_xml("PermanentRedirect", "use https://s3.eu-west-1.amazonaws.com")
+    fake.fault(on_head(answer(301, moved, {"x-amz-bucket-region": "eu-west-1"})))
+    error = refused(gw.call(gw.key, "GET", path), 502, "upstream_error")
+    assert "'eu-west-1'" in error["message"] and "https" not in error["message"]
+
+
 def test_a_clock_that_is_off_is_named(gw, fake):
     fake.clock_off = 3600
     error = refused(any_.send(gw, 5), 502, "upstream_auth")

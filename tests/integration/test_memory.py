@@ -19,6 +19,7 @@ import test_gcs
 import test_gemini
 import test_mistral
 import test_openai
+import test_s3
 import test_together
 from fakes import pattern
 from fakes.anthropic import Anthropic
@@ -28,6 +29,7 @@ from fakes.gcs import GCS
 from fakes.gemini import Gemini
 from fakes.mistral import Mistral
 from fakes.openai import OpenAI, after_bytes, call
+from fakes.s3 import S3
 from fakes.together import Together
 from gw import MB, RELEASE, config, until
 from wire import Pacer, form_around, form_type, part
@@ -47,6 +49,7 @@ TYPES = {
     "gemini": (Gemini, test_gemini, 0),
     "mistral": (Mistral, test_mistral, 0),
     "gcs": (lambda: GCS(token=test_gcs.TOKEN), test_gcs, 0),
+    "s3": (S3, test_s3, 0),
     "together": (Together, test_together, 0),
     "fireworks": (Fireworks, test_fireworks, SPOOL_MEMORY),
     "disk": (test_disk.Disk, test_disk, 0),

@@ -82,35 +82,22 @@ def big(gw, size=2 * PART + 1, **kw):
 # --- what holds of every provider ---
 
 
-@pytest.mark.parametrize("how", [{}, {"chunks": True}, {"file_first": True}], ids=str)
-@pytest.mark.parametrize("size", [*any_.SIZES, PART - 1, PART, PART + 1])
-def test_files_of_any_size_arrive_and_come_back(gw, fake, size, how):
+class TestEvery(any_.Every):
+    error = {"message": "said so"}
+
+
+@pytest.mark.parametrize("how", [{}, {"chunks": True}], ids=str)
+@pytest.mark.parametrize("size", [PART - 1, PART, PART + 1])
+def test_what_is_longer_than_a_part_has_several(gw, fake, size, how):
     obj = any_.arrives(gw, fake, size, **how)
     any_.comes_back(gw, obj, size)
-    assert len(fake.uploads()) == max(1, -(-size // PART))
+    assert len(fake.uploads()) == -(-size // PART)
     assert fake.unfinished == {}
 
 
-def test_a_file_lives_and_is_deleted_twice(gw, fake):
-    any_.lives(gw, fake)
-    any_.gone_counts_as_deleted(gw, fake)
-
-
-def test_statuses_are_translated(gw, fake):
-    for theirs, ours, code in any_.STATUSES:
-        fake.faults.clear()
-        any_.status_is_told(gw, fake, theirs, ours, code, {"message": "said so"})
-    nothing_stored(fake)
-
-
-def test_a_connection_cut_in_mid_upload_leaves_nothing(gw, fake):
+def test_what_fails_leaves_nothing(gw, fake):
     any_.cut_upload_leaves_nothing(gw, fake)
     nothing_stored(fake)
-
-
-def test_a_connection_cut_in_mid_download_is_seen(gw, fake):
-    obj = any_.made(any_.send(gw, 3 * MB))
-    any_.cut_download_is_not_whole(gw, fake, obj, 3 * MB)
 
 
 def test_a_part_of_a_file_comes_back(gw, fake):

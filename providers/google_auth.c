@@ -207,6 +207,7 @@ void google_auth_describe(struct prov_op *op, const struct google_auth *g,
     }
     start(op, x, "GET", str_of(g->metadata_url));
     prov_field(op, x, "Metadata-Flavor", STR("Google"));
+    x->http.is_direct = true;
 }
 
 /* --- the answer --- */

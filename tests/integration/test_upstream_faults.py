@@ -189,7 +189,7 @@ def test_a_wrong_key_of_ours_is_never_shown_as_the_clients(start, fake):
 @pytest.mark.parametrize(
     "body",
     ["", "null", "[]", "{}", "<html>oops</html>", '{"id":7}', '{"id":""}', "{",
-     '{"id":"' + "x" * 600 + '"}', "[" * 200, "x" * (3 * MB)],
+     '{"id":"' + "x" * 2049 + '"}', "[" * 200, "x" * (3 * MB)],
     ids=lambda b: b[:20],
 )  # fmt: skip
 def test_an_answer_that_makes_no_sense_is_a_502(gw, up, key, body):

@@ -195,6 +195,9 @@ static enum gw_err make_fixed_key(struct settings *s,
                                   struct key_store_fixed *out,
                                   struct gw_error *e)
 {
+    struct vkey_build build = {
+        .key_name = vkey_mask(s->arena, str_of(k->key)),
+    };
     struct buf text, record;
     struct json_out j;
     struct json *request;
@@ -215,8 +218,7 @@ static enum gw_err make_fixed_key(struct settings *s,
     json_close(&j);
     request = json_parse(s->arena, buf_str(&text), e);
     if (request &&
-        vkey_build(s->arena, request, NULL, vkey_mask(s->arena, str_of(k->key)),
-                   0, &record, e) == GW_OK) {
+        vkey_build(s->arena, request, NULL, &build, &record, e) == GW_OK) {
         vkey_hash(str_of(k->key), out->hash);
         out->record = arena_dup(s->arena, buf_str(&record));
     }

@@ -7,8 +7,10 @@
 #include "gateway/api/routes.h"
 #include "gateway/base/bug.h"
 #include "gateway/base/log.h"
+#include "gateway/flow/charge.h"
 #include "gateway/flow/grants.h"
 #include "gateway/flow/lease.h"
+#include "gateway/flow/removal.h"
 #include "gateway/flow/sweeper.h"
 #include "gateway/flow/txn.h"
 #include "gateway/flow/undo.h"
@@ -85,6 +87,7 @@ static void open_services(struct worker *w)
     sv->redis = redis_open(sv->loop, &redis, sv->metrics);
     sv->keys = key_store_open(sv->redis);
     sv->leases = lease_open(sv);
+    sv->tally = tally_open(sv);
     sv->bytes_in = metrics_get(sv->metrics, METRIC_BYTES_IN, NULL, NULL, NULL);
     sv->bytes_out =
         metrics_get(sv->metrics, METRIC_BYTES_OUT, NULL, NULL, NULL);
@@ -143,6 +146,8 @@ static void close_services(struct worker *w)
     loop_timer_release(&w->drain);
     grants_close(sv);
     undo_close(sv);
+    removal_close(sv);
+    tally_close(sv->tally);
     lease_close(sv->leases);
     key_store_close(sv->keys);
     redis_close(sv->redis);
@@ -229,7 +234,8 @@ static void on_drain_tick(void *arg)
     bool is_late = loop_now_ms(w->sv.loop) >= w->drain_until_ms;
     size_t connections = w->server ? http_server_connections(w->server) : 0;
 
-    if (!w->sv.ntransactions && !connections && !w->sv.undos) {
+    if (!w->sv.ntransactions && !connections && !w->sv.undos &&
+        !w->sv.removals) {
         loop_stop(w->sv.loop);
         return;
     }

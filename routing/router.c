@@ -18,6 +18,7 @@ struct pick {
     const struct routing_conf *conf;
     const struct conf_items *providers;
     const struct vkey *key;
+    const struct vteam *team;
     const struct route_hints *hints;
     const struct route_facts *facts;
     struct route_decision *d;
@@ -49,7 +50,7 @@ static const char *provider_name(const struct conf_items *providers,
 
 static bool is_allowed(const struct pick *p, const char *provider)
 {
-    return !p->key || vkey_may_use(p->key, str_of(provider));
+    return !p->key || vkey_may_use(p->key, p->team, str_of(provider));
 }
 
 /* --- what a name stands for --- */
@@ -231,21 +232,6 @@ static enum picked by_form(struct pick *p)
     return by_hint(p, p->hints->form, "form field", "provider");
 }
 
-/* LiteLLM's words for "all models", and its wildcards. */
-static bool may_use_model(const struct vkey *key, struct str model)
-{
-    size_t i;
-
-    if (!key || key->models.n == 0)
-        return true;
-    for (i = 0; i < key->models.n; i++)
-        if (str_eq_c(key->models.v[i], "all-proxy-models") ||
-            str_eq_c(key->models.v[i], "all-team-models") ||
-            str_glob(key->models.v[i], model))
-            return true;
-    return false;
-}
-
 /* Not a picker: a model that is not the key's is refused before any picks. */
 static enum gw_err check_model(struct pick *p)
 {
@@ -254,11 +240,9 @@ static enum gw_err check_model(struct pick *p)
     if (!take_name(p->hints->model, &model))
         return err_set_param(p->e, GW_INVALID_VALUE, "target_model_names",
                              "one file cannot be sent for several models yet");
-    if (model.n == 0 || may_use_model(p->key, model))
+    if (model.n == 0 || !p->key)
         return GW_OK;
-    return err_set_param(p->e, GW_MODEL_NOT_ALLOWED, "model",
-                         "this API key may not use the model '%.*s'",
-                         STR_ARG(model));
+    return vkey_check_model(p->key, p->team, model, p->e);
 }
 
 static enum picked by_model(struct pick *p)
@@ -298,10 +282,15 @@ static enum picked by_rule(struct pick *p)
 
 static enum picked by_key_default(struct pick *p)
 {
-    if (!p->key || p->key->default_provider.n == 0)
+    struct str name;
+
+    if (!p->key)
         return PICKED_NONE;
-    set_reason(p, "key default");
-    return use(p, p->key->default_provider);
+    name = vkey_default_provider(p->key, p->team);
+    if (name.n == 0)
+        return PICKED_NONE;
+    set_reason(p, p->key->default_provider.n ? "key default" : "team default");
+    return use(p, name);
 }
 
 static bool may_use_any(const struct pick *p, const char *name)
@@ -346,14 +335,16 @@ static enum picked (*const pickers[])(struct pick *p) = {
     by_rule, by_key_default, by_default, by_first,
 };
 
-enum gw_err
-router_decide(const struct routing_conf *conf,
-              const struct conf_items *providers, const struct vkey *key,
-              const struct route_hints *hints, const struct route_facts *facts,
-              struct route_decision *d, bool *needs_fields, struct gw_error *e)
+enum gw_err router_decide(const struct routing_conf *conf,
+                          const struct conf_items *providers,
+                          const struct vkey *key, const struct vteam *team,
+                          const struct route_hints *hints,
+                          const struct route_facts *facts,
+                          struct route_decision *d, bool *needs_fields,
+                          struct gw_error *e)
 {
     struct gw_error failure = {0};
-    struct pick p = {conf, providers, key, hints, facts, d, &failure, ""};
+    struct pick p = {conf, providers, key, team, hints, facts, d, &failure, ""};
     enum picked r = PICKED_NONE;
     size_t i;
 

@@ -2,8 +2,8 @@
  *
  * The first hint that is there wins (contract, section 5): the id, the path's
  * prefix, a header, the query, a form field, a model through the `models`
- * table, the rules, the key's default, the global default. Pure: a function of
- * the configuration, the key and what is known of the request.
+ * table, the rules, the key's and its team's default, the global default. Pure:
+ * a function of the configuration, the key and what is known of the request.
  */
 #ifndef FILEMUX_ROUTING_ROUTER_H
 #define FILEMUX_ROUTING_ROUTER_H
@@ -71,7 +71,8 @@ struct route_decision {
  * not in the table picks none. A rule or a default of the key's that leads to
  * a provider which the key may not use is refused, as another might break what
  * the rule is for; the global default gives way to the first provider of the
- * file that the key may use. key NULL: everything is allowed.
+ * file that the key may use. key NULL: everything is allowed; team is the key's
+ * or NULL.
  *
  * GW_OK and *d; or UNKNOWN_PROVIDER (with param), PROVIDER_NOT_ALLOWED,
  * MODEL_NOT_ALLOWED, INVALID_VALUE. *needs_fields is set (and GW_OK returned,
@@ -79,7 +80,7 @@ struct route_decision {
  * are the configured names (struct conf_items in the file's order). */
 enum gw_err router_decide(const struct routing_conf *conf,
                           const struct conf_items *providers,
-                          const struct vkey *key,
+                          const struct vkey *key, const struct vteam *team,
                           const struct route_hints *hints,
                           const struct route_facts *facts,
                           struct route_decision *d, bool *needs_fields,

@@ -1,10 +1,10 @@
 #include "routing/vkey.h"
 
 #include "gateway/base/bug.h"
+#include "routing/vrecord.h"
 
-/* A record is read here and written in vkey_build.c. Reading is strict where
- * leniency would open a door: a list of the wrong type is a broken record, not
- * an absent list, for an absent list means "all". */
+/* A record is read here and written in vkey_build.c. What a key may do, its
+ * team must allow as well: every check takes both. */
 
 #define SECRET_PREFIX "sk-"
 #define SECRET_CHARS 32
@@ -12,147 +12,45 @@
 #define MASK_MIN 12 /* a shorter secret shows none of its characters */
 
 static const struct {
-    const char *name;
     unsigned op;
     const char *verb;
 } ops[] = {
     /* clang-format off */
-    {"create",  VKEY_CREATE,  "upload files"},
-    {"read",    VKEY_READ,    "retrieve files"},
-    {"list",    VKEY_LIST,    "list files"},
-    {"delete",  VKEY_DELETE,  "delete files"},
-    {"content", VKEY_CONTENT, "download files"},
-    {"batch",   VKEY_BATCH,   "use batches"},
+    {VKEY_CREATE,  "upload files"},
+    {VKEY_READ,    "retrieve files"},
+    {VKEY_LIST,    "list files"},
+    {VKEY_DELETE,  "delete files"},
+    {VKEY_CONTENT, "download files"},
+    {VKEY_BATCH,   "use batches"},
     /* clang-format on */
 };
-
-static enum gw_err broken(const char *member, struct gw_error *e)
-{
-    return err_set(e, GW_INTERNAL, "a key's record is broken at '%s'", member);
-}
-
-static enum gw_err read_str(const struct json *record, const char *name,
-                            struct str *out, struct gw_error *e)
-{
-    const struct json *v = json_get(record, name);
-
-    *out = STR("");
-    if (json_is_null(v))
-        return GW_OK;
-    if (!json_is_string(v))
-        return broken(name, e);
-    *out = json_str(v);
-    return GW_OK;
-}
-
-static enum gw_err read_int(const struct json *record, const char *name,
-                            int64_t *out, struct gw_error *e)
-{
-    const struct json *v = json_get(record, name);
-
-    *out = 0;
-    if (json_is_null(v))
-        return GW_OK;
-    if (!json_int(v, out) || *out < 0)
-        return broken(name, e);
-    return GW_OK;
-}
-
-/* An empty list comes as {} from a Lua script that rewrote the record: its
- * JSON library cannot tell the two apart. */
-static enum gw_err read_list(struct arena *a, const struct json *record,
-                             const char *name, struct vkey_strs *out,
-                             struct gw_error *e)
-{
-    const struct json *v = json_get(record, name);
-    size_t n = json_count(v), i;
-
-    *out = (struct vkey_strs){0};
-    if (json_is_null(v) || (json_is_object(v) && n == 0))
-        return GW_OK;
-    if (!json_is_array(v))
-        return broken(name, e);
-    if (n == 0)
-        return GW_OK;
-    out->v = arena_alloc(a, n * sizeof(*out->v));
-    for (i = 0; i < n; i++) {
-        if (!json_is_string(json_at(v, i)))
-            return broken(name, e);
-        out->v[i] = json_str(json_at(v, i));
-    }
-    out->n = n;
-    return GW_OK;
-}
-
-static enum gw_err read_blocked(const struct json *record, bool *out,
-                                struct gw_error *e)
-{
-    const struct json *v = json_get(record, "blocked");
-
-    *out = false;
-    if (json_is_null(v))
-        return GW_OK;
-    if (!json_is_bool(v))
-        return broken("blocked", e);
-    *out = json_bool(v, true);
-    return GW_OK;
-}
-
-static unsigned op_of(struct str name)
-{
-    size_t i;
-
-    for (i = 0; i < COUNTOF(ops); i++)
-        if (str_eq_c(name, ops[i].name))
-            return ops[i].op;
-    return 0;
-}
-
-/* An unknown word (of a later version) allows nothing. */
-static enum gw_err read_operations(struct arena *a, const struct json *record,
-                                   unsigned *out, struct gw_error *e)
-{
-    struct vkey_strs words;
-    size_t i;
-
-    *out = VKEY_OPS_ALL;
-    if (read_list(a, record, "operations", &words, e))
-        return e->err;
-    if (words.n == 0)
-        return GW_OK;
-    *out = 0;
-    for (i = 0; i < words.n; i++)
-        *out |= op_of(words.v[i]);
-    return GW_OK;
-}
 
 static enum gw_err read_scalars(const struct json *r, struct vkey *k,
                                 struct gw_error *e)
 {
-    if (read_str(r, "key_alias", &k->key_alias, e) ||
-        read_str(r, "key_name", &k->key_name, e) ||
-        read_str(r, "team_id", &k->team_id, e) ||
-        read_str(r, "user_id", &k->user_id, e) ||
-        read_str(r, "default_provider", &k->default_provider, e) ||
-        read_int(r, "expires", &k->expires_s, e) ||
-        read_int(r, "created_at", &k->created_s, e) ||
-        read_int(r, "max_file_bytes", &k->max_file_bytes, e) ||
-        read_int(r, "file_expiry_seconds", &k->file_expiry_s, e) ||
-        read_blocked(r, &k->blocked, e))
+    if (vrecord_str(r, "key_id", &k->id, e) ||
+        vrecord_str(r, "key_alias", &k->key_alias, e) ||
+        vrecord_str(r, "key_name", &k->key_name, e) ||
+        vrecord_str(r, "team_id", &k->team_id, e) ||
+        vrecord_str(r, "user_id", &k->user_id, e) ||
+        vrecord_str(r, "default_provider", &k->default_provider, e) ||
+        vrecord_int(r, "expires", &k->expires_s, e) ||
+        vrecord_int(r, "created_at", &k->created_s, e) ||
+        vrecord_int(r, "file_expiry_seconds", &k->file_expiry_s, e) ||
+        vrecord_bool(r, "blocked", &k->blocked, e))
         return e->err;
-    return GW_OK;
+    return vrecord_limits(r, &k->limits, e);
 }
 
 static enum gw_err read_lists(struct arena *a, const struct json *r,
                               struct vkey *k, struct gw_error *e)
 {
-    if (read_list(a, r, "providers", &k->providers, e) ||
-        read_list(a, r, "purposes", &k->purposes, e) ||
-        read_list(a, r, "models", &k->models, e) ||
-        read_list(a, r, "tags", &k->tags, e) ||
-        read_operations(a, r, &k->operations, e))
+    if (vrecord_list(a, r, "providers", &k->providers, e) ||
+        vrecord_list(a, r, "purposes", &k->purposes, e) ||
+        vrecord_list(a, r, "models", &k->models, e) ||
+        vrecord_list(a, r, "tags", &k->tags, e))
         return e->err;
-    return GW_OK;
+    return vrecord_operations(a, r, &k->operations, e);
 }
 
 static struct str owner_of(struct arena *a, const struct vkey *k)
@@ -161,7 +59,7 @@ static struct str owner_of(struct arena *a, const struct vkey *k)
         return arena_printf(a, "t:%.*s", STR_ARG(k->team_id));
     if (k->user_id.n)
         return arena_printf(a, "u:%.*s", STR_ARG(k->user_id));
-    return arena_printf(a, "k:%s", k->hash);
+    return k->scope;
 }
 
 enum gw_err vkey_parse(struct arena *a, const char *hash, struct str record,
@@ -177,58 +75,127 @@ enum gw_err vkey_parse(struct arena *a, const char *hash, struct str record,
         return err_set(e, GW_INTERNAL, "a key's record is not a JSON object");
     why = (struct gw_error){0};
     if (read_scalars(r, out, &why) || read_lists(a, r, out, &why))
-        return err_set(e, why.err, "%s", why.message);
+        return err_set(e, why.err, "a key: %s", why.message);
+    if (out->id.n == 0)
+        out->id = arena_dup(a, str_of(hash));
+    out->scope = arena_printf(a, "k:%.*s", STR_ARG(out->id));
     out->owner = owner_of(a, out);
     return GW_OK;
 }
 
-enum gw_err vkey_check(const struct vkey *k, int64_t now_s, struct gw_error *e)
+/* --- what a key may, its team willing --- */
+
+enum gw_err vkey_check(const struct vkey *k, const struct vteam *team,
+                       int64_t now_s, struct gw_error *e)
 {
     if (k->blocked)
         return err_plain(e, GW_KEY_BLOCKED);
+    if (team && team->blocked)
+        return err_set(e, GW_KEY_BLOCKED,
+                       "the team '%.*s' of this API key is blocked",
+                       STR_ARG(team->team_id));
     if (k->expires_s && k->expires_s <= now_s)
         return err_plain(e, GW_KEY_EXPIRED);
     return GW_OK;
 }
 
-enum gw_err vkey_check_op(const struct vkey *k, enum vkey_ops op,
-                          struct gw_error *e)
+/* For messages: who it is that does not allow it. */
+static const char *who(bool is_team)
 {
+    return is_team ? "the team of this API key" : "this API key";
+}
+
+enum gw_err vkey_check_op(const struct vkey *k, const struct vteam *team,
+                          enum vkey_ops op, struct gw_error *e)
+{
+    bool may = (k->operations & op) == (unsigned)op;
     size_t i;
 
-    if ((k->operations & op) == (unsigned)op)
+    if (may && (!team || (team->operations & op) == (unsigned)op))
         return GW_OK;
     for (i = 0; i < COUNTOF(ops); i++)
         if (ops[i].op == (unsigned)op)
-            return err_set(e, GW_OPERATION_NOT_ALLOWED,
-                           "this API key may not %s", ops[i].verb);
+            return err_set(e, GW_OPERATION_NOT_ALLOWED, "%s may not %s",
+                           who(may), ops[i].verb);
     return err_plain(e, GW_OPERATION_NOT_ALLOWED);
 }
 
-static bool holds(const struct vkey_strs *list, struct str word)
+/* An empty list allows all. */
+static bool allows(const struct vkey_strs *list, struct str word)
 {
     size_t i;
 
     for (i = 0; i < list->n; i++)
         if (str_eq(list->v[i], word))
             return true;
-    return false;
+    return list->n == 0;
 }
 
-enum gw_err vkey_check_purpose(const struct vkey *k, struct str purpose,
-                               struct gw_error *e)
+enum gw_err vkey_check_purpose(const struct vkey *k, const struct vteam *team,
+                               struct str purpose, struct gw_error *e)
 {
-    if (k->purposes.n == 0 || holds(&k->purposes, purpose))
+    bool may = allows(&k->purposes, purpose);
+
+    if (may && (!team || allows(&team->purposes, purpose)))
         return GW_OK;
     return err_set_param(e, GW_PURPOSE_NOT_ALLOWED, "purpose",
-                         "this API key may not use the purpose '%.*s'",
+                         "%s may not use the purpose '%.*s'", who(may),
                          STR_ARG(purpose));
 }
 
-bool vkey_may_use(const struct vkey *k, struct str provider)
+bool vkey_may_use(const struct vkey *k, const struct vteam *team,
+                  struct str provider)
 {
-    return k->providers.n == 0 || holds(&k->providers, provider);
+    return allows(&k->providers, provider) &&
+           (!team || allows(&team->providers, provider));
 }
+
+/* LiteLLM's own words for "all of them", and names such as "openai/" with a
+ * star behind. */
+static bool allows_model(const struct vkey_strs *list, struct str model)
+{
+    size_t i;
+
+    for (i = 0; i < list->n; i++)
+        if (str_eq_c(list->v[i], "all-team-models") ||
+            str_eq_c(list->v[i], "all-proxy-models") ||
+            str_glob(list->v[i], model))
+            return true;
+    return list->n == 0;
+}
+
+enum gw_err vkey_check_model(const struct vkey *k, const struct vteam *team,
+                             struct str model, struct gw_error *e)
+{
+    bool may = allows_model(&k->models, model);
+
+    if (may && (!team || allows_model(&team->models, model)))
+        return GW_OK;
+    return err_set_param(e, GW_MODEL_NOT_ALLOWED, "model",
+                         "%s may not use the model '%.*s'", who(may),
+                         (int)MIN(model.n, 256), model.p);
+}
+
+struct str vkey_default_provider(const struct vkey *k, const struct vteam *team)
+{
+    return k->default_provider.n || !team ? k->default_provider
+                                          : team->default_provider;
+}
+
+int64_t vkey_file_expiry(const struct vkey *k, const struct vteam *team)
+{
+    return k->file_expiry_s || !team ? k->file_expiry_s : team->file_expiry_s;
+}
+
+int64_t vkey_max_file_bytes(const struct vkey *k, const struct vteam *team)
+{
+    int64_t own = k->limits.file_bytes;
+    int64_t other = team ? team->limits.file_bytes : 0;
+
+    return own && other ? MIN(own, other) : MAX(own, other);
+}
+
+/* --- secrets --- */
 
 void vkey_new_secret(char out[VKEY_SECRET_SIZE])
 {

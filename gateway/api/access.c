@@ -9,6 +9,7 @@
 
 #include "gateway/base/clock.h"
 #include "gateway/codec/fileid.h"
+#include "gateway/flow/lease.h"
 
 struct access {
     struct str guessed_owner; /* the file was asked for under it; STR_NULL */
@@ -22,8 +23,13 @@ static const struct vkey master_vkey = {
     .key_alias = {"master", 6},
     .key_name = {"master", 6},
     .operations = VKEY_OPS_ALL,
+    .id = {"master", 6},
+    .scope = {"k:master", 8},
     .owner = {"k:master", 8},
 };
+
+static const struct quota_who master_who = {.v = {{.id = {"k:master", 8}}},
+                                            .n = 1};
 
 /* Authorization: Bearer …, x-api-key, api-key: the first that is there. */
 static struct str find_token(struct txn *t)
@@ -70,7 +76,8 @@ static bool take_file(struct txn *t, struct access *a)
         reply_no_such_file(t);
         return false;
     }
-    if (e.err == GW_OK && !vkey_may_use(t->vkey, a->record->obj.provider))
+    if (e.err == GW_OK &&
+        !vkey_may_use(t->vkey, t->vteam, a->record->obj.provider))
         err_set(&e, GW_PROVIDER_NOT_ALLOWED,
                 "this API key may not use the provider '%.*s'",
                 STR_ARG(a->record->obj.provider));
@@ -150,7 +157,44 @@ static void resolve(struct txn *t)
         proceed(t);
 }
 
-static void on_key(void *arg, struct vkey_ref *k, const struct gw_error *e)
+/* Admitted: for as long as it lasts it counts as under way. */
+static void take_admission(struct txn *t, const struct key_admission *a)
+{
+    t->admission = *a;
+    if (a->is_under_way)
+        t->slot_lease =
+            lease_take(t->sv->leases, key_store_slot(t->arena, str_of(t->id)));
+}
+
+static void take_key(struct txn *t, struct vkey_ref *k, struct team_ref *team)
+{
+    vkey_ref_hold(k);
+    t->key = k;
+    t->vkey = &k->key;
+    if (team) {
+        team_ref_hold(team);
+        t->team = team;
+        t->vteam = &team->team;
+    }
+    key_store_who(k, team, &t->who);
+}
+
+static enum gw_err check_key(struct txn *t, struct gw_error *e)
+{
+    if (vkey_check(t->vkey, t->vteam, clock_wall_s(), e) != GW_OK ||
+        vkey_check_op(t->vkey, t->vteam, (enum vkey_ops)t->route->op, e) !=
+            GW_OK) {
+        metrics_count(t->sv->metrics, METRIC_AUTH_FAILURES,
+                      err_info(e->err)->code, NULL, NULL);
+        return e->err;
+    }
+    if (t->admission.verdict.limit == QUOTA_NONE)
+        return GW_OK;
+    return charge_refuse(t->sv->metrics, &t->who, &t->admission.verdict, e);
+}
+
+static void on_key(void *arg, struct vkey_ref *k, struct team_ref *team,
+                   const struct key_admission *a, const struct gw_error *e)
 {
     struct txn *t = arg;
     struct gw_error error = {0};
@@ -165,22 +209,17 @@ static void on_key(void *arg, struct vkey_ref *k, const struct gw_error *e)
                    "unknown");
         return;
     }
+    take_admission(t, a);
     if (t->route->scope == SCOPE_ADMIN) {
         refuse_key(t, GW_ADMIN_ONLY, "this call takes the master key",
                    "admin_only");
         return;
     }
-    vkey_ref_hold(k);
-    t->key = k;
-    t->vkey = &k->key;
-    if (vkey_check(t->vkey, clock_wall_s(), &error) != GW_OK ||
-        vkey_check_op(t->vkey, (enum vkey_ops)t->route->op, &error) != GW_OK) {
-        metrics_count(t->sv->metrics, METRIC_AUTH_FAILURES,
-                      err_info(error.err)->code, NULL, NULL);
+    take_key(t, k, team);
+    if (check_key(t, &error) != GW_OK)
         txn_fail(t, &error);
-        return;
-    }
-    resolve(t);
+    else
+        resolve(t);
 }
 
 static bool is_master(struct txn *t, struct str token)
@@ -199,10 +238,15 @@ static void ask_for_key(struct txn *t, struct str token)
 {
     struct access *a = t->data;
     const struct vkey *guess;
+    struct key_request q = {
+        .hash = a->hash,
+        .request_id = str_of(t->id),
+        .lease_ms = t->conf->journal.lease_ms,
+    };
 
     vkey_hash(token, a->hash);
     guess = key_store_guess(t->sv->keys, a->hash);
-    t->key_call = key_store_get(t->sv->keys, a->hash, on_key, t);
+    t->key_call = key_store_get(t->sv->keys, &q, on_key, t);
     if (guess && t->route->needs_file) {
         a->guessed_owner = arena_dup(t->arena, guess->owner);
         ask_for_file(t, a->guessed_owner);
@@ -228,6 +272,7 @@ void access_begin(struct txn *t)
     if (is_master(t, token)) {
         t->is_master = true;
         t->vkey = &master_vkey;
+        t->who = master_who;
         resolve(t);
     } else {
         ask_for_key(t, token);

@@ -112,21 +112,8 @@ static void put_members(struct txn *t, struct json_out *j, const char *hash,
                         struct str record)
 {
     struct gw_error e = {0};
-    struct json *r = json_parse(t->arena, record, &e), *shown;
-    struct json_out o;
-    struct buf text;
-    struct str name;
 
-    buf_init(&text, REPLY_MAX);
-    json_out_init(&o, &text);
-    vkey_put_info(&o, NULL, hash, r);
-    shown = json_parse(t->arena, buf_str(&text), &e);
-    for (size_t i = 0; i < json_count(shown); i++) {
-        struct json *v = json_member(shown, i, &name);
-
-        json_put(j, arena_cstr(t->arena, name), v);
-    }
-    buf_release(&text);
+    vkey_put_members(j, hash, json_parse(t->arena, record, &e));
 }
 
 /* --- generate --- */
@@ -203,13 +190,14 @@ static void generate(struct txn *t, struct json *request)
 {
     struct keys *k = begin(t);
     struct gw_error e = {0};
-    int64_t now = clock_wall_s();
+    struct vkey_build how = {.now_s = clock_wall_s()};
     struct buf record;
 
     buf_init(&record, REPLY_MAX);
-    if (!choose_secret(t, k, request, &e) || !knows_providers(t, request, &e) ||
-        vkey_build(t->arena, request, NULL, vkey_mask(t->arena, k->secret), now,
-                   &record, &e) != GW_OK) {
+    if (choose_secret(t, k, request, &e))
+        how.key_name = vkey_mask(t->arena, k->secret);
+    if (e.err != GW_OK || !knows_providers(t, request, &e) ||
+        vkey_build(t->arena, request, NULL, &how, &record, &e) != GW_OK) {
         buf_release(&record);
         txn_fail(t, &e);
         return;
@@ -219,8 +207,8 @@ static void generate(struct txn *t, struct json *request)
     vkey_hash(k->secret, k->hash);
     txn_goto(t, TXN_STORE);
     t->store_call = key_store_put(t->sv->keys, k->hash,
-                                  json_str(json_get(request, "key_alias")), now,
-                                  k->record, on_generated, t);
+                                  json_str(json_get(request, "key_alias")),
+                                  how.now_s, k->record, on_generated, t);
 }
 
 void keys_generate(struct txn *t)
@@ -462,12 +450,14 @@ static bool read_count(struct txn *t, const char *name, size_t max, size_t dflt,
 void keys_list(struct txn *t)
 {
     struct keys *k = begin(t);
+    struct key_store_query q = {0};
 
     if (!read_count(t, "page", 1000000, 1, &k->page) ||
         !read_count(t, "size", PAGE_MAX, 10, &k->size))
         return;
     k->entries = arena_new();
     txn_goto(t, TXN_STORE);
-    t->store_call = key_store_list(
-        t->sv->keys, k->entries, (k->page - 1) * k->size, k->size, on_list, t);
+    q.offset = (k->page - 1) * k->size;
+    q.limit = k->size;
+    t->store_call = key_store_list(t->sv->keys, k->entries, &q, on_list, t);
 }

@@ -82,65 +82,26 @@ static void reply_deleted(struct txn *t)
     buf_release(&body);
 }
 
-static void on_record_deleted(void *arg, bool changed, const struct gw_error *e)
+static void on_removed(void *arg, bool existed, const struct gw_error *e)
 {
     struct txn *t = arg;
 
-    t->store_call = NULL;
+    t->removal = NULL;
     if (e->err != GW_OK)
         txn_fail(t, e);
-    else if (!changed) /* another delete was faster */
+    else if (!existed) /* another delete was faster */
         reply_no_such_file(t);
     else
         reply_deleted(t);
-    txn_drop(t);
 }
 
-static void delete_record(struct txn *t)
-{
-    txn_goto(t, TXN_STORE);
-    t->store_call =
-        file_store_delete(t->sv->redis, t->record, on_record_deleted, t);
-}
-
-static void on_deleted(void *arg, const struct gw_error *e)
-{
-    struct txn *t = arg;
-
-    if (e->err == GW_OK || e->err == GW_FILE_NOT_FOUND) {
-        delete_record(t);
-        return;
-    }
-    txn_fail(t, e);
-    txn_drop(t);
-}
-
-static const struct upstream_ops delete_ops = {.done = on_deleted};
-
-static void stop_deleting(struct txn *t)
-{
-    txn_fail_plain(t, GW_DRAINING);
-    txn_drop(t);
-}
-
+/* A client that hangs up does not stop a deletion half way. */
 void files_delete(struct txn *t)
 {
-    const struct provider_conf *p = reply_provider(t, t->record);
-
-    if (!p)
+    if (!reply_provider(t, t->record))
         return;
-    /* A client that hangs up does not stop a deletion half way. */
-    txn_hold(t);
-    t->on_break = stop_deleting;
-    if (!(provider_caps(p) & PROV_CAN_DELETE)) {
-        delete_record(t);
-        return;
-    }
     txn_goto(t, TXN_UPSTREAM);
-    t->up = upstream_new(t->sv, t->arena, p, PROV_DELETE);
-    t->up->op.upstream_id = t->record->upstream_id;
-    t->up->op.shown_id = t->record->obj.id;
-    upstream_start(t->up, NULL, NULL, &delete_ops, t);
+    t->removal = removal_start(t->sv, t->conf, t->record, false, on_removed, t);
 }
 
 /* --- list --- */

@@ -8,8 +8,10 @@
 
 #include "gateway/codec/byterange.h"
 #include "gateway/codec/url.h"
+#include "gateway/flow/lease.h"
 
 struct content {
+    const struct provider_conf *provider;
     struct str etag;
     struct byterange range;
     int64_t offset, len; /* what was asked for; len -1: unknown */
@@ -180,9 +182,9 @@ static void count_out(void *active)
     metric_add(active, -1);
 }
 
-static void stream(struct txn *t, struct content *c,
-                   const struct provider_conf *p)
+static void stream(struct txn *t)
 {
+    struct content *c = t->data;
     struct metric_series *active =
         metrics_get(t->sv->metrics, METRIC_TRANSFERS, "download", NULL, NULL);
 
@@ -191,7 +193,7 @@ static void stream(struct txn *t, struct content *c,
     txn_goto(t, TXN_UPSTREAM);
     t->pipe = pipe_new(t->sv->loop, LIMIT_PIPE_LOW, LIMIT_PIPE_HIGH,
                        t->sv->pipe_bytes);
-    t->up = upstream_new(t->sv, t->arena, p, PROV_CONTENT);
+    t->up = upstream_new(t->sv, t->arena, c->provider, PROV_CONTENT);
     t->up->op.upstream_id = t->record->upstream_id;
     t->up->op.shown_id = t->record->obj.id;
     if (c->range.is_set) {
@@ -201,11 +203,39 @@ static void stream(struct txn *t, struct content *c,
     upstream_start(t->up, NULL, t->pipe, &content_ops, t);
 }
 
+static void on_held(void *arg, const struct quota_verdict *v,
+                    const struct gw_error *e)
+{
+    struct txn *t = arg;
+    struct gw_error error = *e;
+
+    t->store_call = NULL;
+    if (error.err == GW_OK && v->limit != QUOTA_NONE)
+        charge_refuse(t->sv->metrics, &t->who, v, &error);
+    if (error.err != GW_OK) {
+        txn_fail(t, &error);
+        return;
+    }
+    stream(t);
+}
+
+/* Where downloads are limited, all that may be sent is held before. From then
+ * on the hold is the transaction's, which settles it at its end. */
+static void hold(struct txn *t, struct content *c)
+{
+    struct quota_amount most = {.down = MAX(c->len, 0)};
+
+    txn_goto(t, TXN_STORE);
+    t->has_down_hold = true;
+    t->down_lease = lease_take(t->sv->leases, str_of(t->id));
+    t->store_call = quota_hold(t->sv->redis, str_of(t->id), &t->who, &most,
+                               NULL, t->conf->journal.lease_ms, on_held, t);
+}
+
 void files_content(struct txn *t)
 {
     struct content *c = arena_new_of(t->arena, struct content);
     struct str tags = txn_header(t, STR("if-none-match"));
-    const struct provider_conf *p;
 
     t->data = c;
     c->etag = arena_printf(t->arena, "\"%.*s\"", STR_ARG(t->record->obj.id));
@@ -213,11 +243,13 @@ void files_content(struct txn *t)
         reply_not_modified(t, c);
         return;
     }
-    p = reply_provider(t, t->record);
-    if (!p || !read_range(t, c))
+    c->provider = reply_provider(t, t->record);
+    if (!c->provider || !read_range(t, c))
         return;
     if (str_eq(t->head->method, STR("HEAD")) && t->record->obj.bytes >= 0)
         reply_head(t, c);
+    else if (charge_has_download_limit(&t->who))
+        hold(t, c);
     else
-        stream(t, c, p);
+        stream(t);
 }

@@ -2,16 +2,17 @@
  *
  *   FORM      the fields before the file; the provider is picked
  *   SPOOL     only when fields behind the file decide, or the provider must
- *             know the length: the file is held (flow/form, net/spool)
- *   JOURNAL   what is about to be stored is noted
+ *             know the length: the quota is held, then the file (flow/form,
+ *             net/spool)
+ *   JOURNAL   the quota is held, and what is about to be stored is noted
  *   UPSTREAM  client ─► form ─► http_client / file_io ─► provider
  *   RECORD    the file's record is written; retried while Redis is away
  *   REPLY
  *
  * From JOURNAL on the upload holds the transaction, so that a client who hangs
  * up leaves nothing half done. A body that was not complete cannot have become
- * a file, and its entry is cleared. One that was, and was not answered, may:
- * its entry stays for the sweeper.
+ * a file, and its hold and its entry end. One that was, and was not answered,
+ * may: both stay for the sweeper.
  */
 #include "gateway/api/api.h"
 
@@ -19,8 +20,10 @@
 #include "gateway/base/clock.h"
 #include "gateway/codec/fileid.h"
 #include "gateway/codec/multipart.h"
+#include "gateway/flow/allowance.h"
 #include "gateway/flow/lease.h"
 #include "gateway/net/spool.h"
+#include "gateway/store/expiry.h"
 
 /* What a form may add to a file, when a declared length is judged early. */
 #define FORM_ALLOWANCE (2 * LIMIT_FIELD_BYTES)
@@ -46,9 +49,13 @@ struct upload {
     bool fields_are_known; /* all of them: checked as a whole */
     struct spool *spool;
     struct pipe *spool_out;
-    struct lease_entry *lease;
-    bool is_journaled;
+    struct allowance allowance;
+    struct journal_entry entry;
+    struct lease_entry *lease; /* of the hold: */
+    struct str hold;           /* its name; STR_NULL: none */
     struct file_record record;
+    struct redis_call *settling;
+    struct gw_error put_error;
     struct loop_timer retry;
     int64_t retry_until_ms;
     struct metric_series *active;
@@ -77,7 +84,7 @@ static enum gw_err check_purpose(struct upload *u, struct gw_error *e)
                              "'purpose' is not a word of 1 to %d letters, "
                              "digits, '-', '_' and '.'",
                              LIMIT_PURPOSE_BYTES);
-    return vkey_check_purpose(u->t->vkey, purpose, e);
+    return vkey_check_purpose(u->t->vkey, u->t->vteam, purpose, e);
 }
 
 static enum gw_err check_expiry(struct upload *u, struct gw_error *e)
@@ -173,7 +180,7 @@ static enum gw_err decide(struct upload *u, struct route_decision *d,
     if (u->t->form)
         read_form_hints(u);
     return router_decide(&u->t->conf->route, &u->t->conf->providers, u->t->vkey,
-                         &u->hints, &u->facts, d, needs_fields, e);
+                         u->t->vteam, &u->hints, &u->facts, d, needs_fields, e);
 }
 
 static void use_candidate(struct upload *u, size_t i)
@@ -184,24 +191,39 @@ static void use_candidate(struct upload *u, size_t i)
     u->t->provider = u->provider->name;
 }
 
-/* --- the end --- */
+/* --- the hold --- */
 
-static void on_cleared(void *arg, bool changed, const struct gw_error *e)
+static void on_released(void *arg, bool changed, const struct gw_error *e)
 {
     (void)arg;
     (void)changed;
     if (e->err != GW_OK)
-        log_warn("cannot clear a journal entry, the sweeper will: %s",
+        log_warn("cannot release what an upload held, the sweeper will: %s",
                  e->message);
 }
 
-/* The upload's own hold ends. */
-static void end(struct upload *u, bool clears_journal)
+/* What is held now is to be held under this name. */
+static void name_hold(struct upload *u, struct str name)
+{
+    struct services *sv = u->t->sv;
+
+    lease_give_back(sv->leases, u->lease);
+    if (u->hold.p && !str_eq(u->hold, name))
+        (void)quota_release(sv->redis, u->hold, on_released, NULL);
+    u->hold = name;
+    u->lease = lease_take(sv->leases, name);
+}
+
+/* --- the end --- */
+
+/* The upload's own hold on the transaction ends. */
+static void end(struct upload *u, bool releases_quota)
 {
     struct txn *t = u->t;
 
-    if (u->is_journaled && clears_journal)
-        (void)journal_clear(t->sv->redis, str_of(u->id), on_cleared, NULL);
+    allowance_stop(&u->allowance);
+    if (u->hold.p && releases_quota)
+        (void)quota_release(t->sv->redis, u->hold, on_released, NULL);
     lease_give_back(t->sv->leases, u->lease);
     spool_free(u->spool);
     if (u->spool_out)
@@ -212,52 +234,82 @@ static void end(struct upload *u, bool clears_journal)
 }
 
 static void fail(struct upload *u, const struct gw_error *e,
-                 bool clears_journal)
+                 bool releases_quota)
 {
     txn_fail(u->t, e);
-    end(u, clears_journal);
+    end(u, releases_quota);
 }
 
 static void put_record(void *arg);
 
-static void on_recorded(void *arg, bool changed, const struct gw_error *e)
+static void on_put(void *arg, bool changed, const struct gw_error *e)
+{
+    struct upload *u = arg;
+
+    (void)changed;
+    u->t->store_call = NULL;
+    u->put_error = *e;
+}
+
+/* Both are written, or one of them failed: then both are tried again, which
+ * neither minds. */
+static void on_settled(void *arg, bool changed, const struct gw_error *e)
 {
     struct upload *u = arg;
     struct txn *t = u->t;
 
     (void)changed;
-    t->store_call = NULL;
+    u->settling = NULL;
+    if (u->put_error.err != GW_OK)
+        e = &u->put_error;
     if (e->err == GW_OK) {
         reply_file(t, &u->record);
-        end(u, true);
+        end(u, false);
     } else if (e->err == GW_STORE_UNAVAILABLE &&
                loop_now_ms(t->sv->loop) < u->retry_until_ms) {
         loop_timer_set(&u->retry, RECORD_RETRY_MS);
     } else {
         log_msg(LOG_ERROR, t->id,
-                "cannot record an uploaded file, the sweeper will remove it "
-                "from '%s': %s",
+                "cannot record an uploaded file, the sweeper will mend it at "
+                "'%s': %s",
                 t->provider, e->message);
         fail(u, e, false);
     }
 }
 
+static void on_expiry_put(void *arg, bool changed, const struct gw_error *e)
+{
+    (void)arg;
+    (void)changed;
+    (void)e; /* it was sent before the record: that fails, too */
+}
+
+/* The record and what it counts, in one round trip. */
 static void put_record(void *arg)
 {
     struct upload *u = arg;
     struct txn *t = u->t;
+    struct quota_amount used = {
+        .files = 1, .bytes = u->record.obj.bytes, .up = u->record.obj.bytes};
 
-    t->store_call = file_store_put(t->sv->redis, &u->record, on_recorded, u);
+    if (u->record.obj.expires_at)
+        (void)expiry_put(t->sv->redis, &u->record, on_expiry_put, NULL);
+    t->store_call = file_store_put(t->sv->redis, &u->record, on_put, u);
+    u->settling = quota_settle(t->sv->redis, str_of(u->id), &t->who, &used,
+                               on_settled, u);
+    redis_after(u->settling, t->store_call);
 }
 
-/* What the client asked for, else what the key or the provider has by default;
- * 0: it does not expire. */
+/* What the client asked for, else what the key, its team or the provider has by
+ * default; 0: it does not expire. */
 static int64_t lifetime_s(const struct upload *u)
 {
+    int64_t own = vkey_file_expiry(u->t->vkey, u->t->vteam);
+
     if (u->expires_after_s)
         return u->expires_after_s;
-    if (u->t->vkey->file_expiry_s)
-        return u->t->vkey->file_expiry_s;
+    if (own)
+        return own;
     return u->provider->default_expiry_ms / 1000;
 }
 
@@ -393,36 +445,22 @@ static void start_upstream(struct upload *u)
     upstream_start(t->up, source, NULL, &store_ops, u);
 }
 
-static void on_journaled(void *arg, bool changed, const struct gw_error *e)
+static void on_held(void *arg, const struct gw_error *e)
 {
     struct upload *u = arg;
 
-    (void)changed;
-    u->t->store_call = NULL;
     if (e->err != GW_OK)
         fail(u, e, true);
     else
         start_upstream(u);
 }
 
-/* Note what is about to happen at this provider. Also for the next candidate:
- * the entry is the same, its provider another. */
-static void begin(struct upload *u)
+static void fill_entry(struct upload *u)
 {
     struct txn *t = u->t;
     bool names = provider_caps(u->provider) & PROV_NAMES_OBJECT;
-    struct journal_entry j;
 
-    if (!u->id[0]) {
-        fileid_mint(FILEID_FILE, u->provider->ns, clock_wall_ms(), u->id);
-        t->file_id = str_of(u->id);
-        crypto_random_text(u->own_boundary, sizeof(u->own_boundary) - 1);
-        u->lease = lease_take(t->sv->leases, t->file_id);
-        u->is_journaled = true;
-    }
-    if (!fileid_parse(FILEID_FILE, str_of(u->id), &u->id_parts))
-        BUG("minted a bad id '%s'", u->id);
-    j = (struct journal_entry){
+    u->entry = (struct journal_entry){
         .id = str_of(u->id),
         .owner = t->vkey->owner,
         .key_hash = t->is_master ? STR("master") : str_of(t->vkey->hash),
@@ -435,9 +473,28 @@ static void begin(struct upload *u)
         .begun_ms = clock_wall_ms(),
         .expires_at = lifetime_s(u) ? clock_wall_s() + lifetime_s(u) : 0,
     };
+}
+
+/* Hold the quota and note what is about to happen at this provider. Also for
+ * the next candidate: the hold is the same, the entry's provider another. */
+static void begin(struct upload *u)
+{
+    struct txn *t = u->t;
+
+    if (!u->id[0]) {
+        fileid_mint(FILEID_FILE, u->provider->ns, clock_wall_ms(), u->id);
+        t->file_id = str_of(u->id);
+        crypto_random_text(u->own_boundary, sizeof(u->own_boundary) - 1);
+        name_hold(u, t->file_id);
+    }
+    if (!fileid_parse(FILEID_FILE, str_of(u->id), &u->id_parts))
+        BUG("minted a bad id '%s'", u->id);
+    fill_entry(u);
     txn_goto(t, TXN_JOURNAL);
-    t->store_call = journal_begin(t->sv->redis, &j, t->conf->journal.lease_ms,
-                                  on_journaled, u);
+    allowance_take(&u->allowance, t->sv, t->form, &t->who, u->hold,
+                   u->spool ? spool_size(u->spool)
+                            : form_expected_bytes(t->form),
+                   &u->entry, t->conf->journal.lease_ms, on_held, u);
 }
 
 /* --- spooling --- */
@@ -458,8 +515,9 @@ static void on_spooled(void *arg, const struct gw_error *e)
     fail(u, &error, true);
 }
 
-static void spool_file(struct upload *u)
+static void spool_file(void *arg, const struct gw_error *e)
 {
+    struct upload *u = arg;
     struct txn *t = u->t;
     const struct settings_limits *l = &t->conf->limits;
     struct spool_limits limits = {
@@ -468,11 +526,26 @@ static void spool_file(struct upload *u)
         .dir = t->conf->data_dir,
     };
 
-    txn_goto(t, TXN_SPOOL);
+    if (e->err != GW_OK) {
+        fail(u, e, true);
+        return;
+    }
     form_relay_tail(t->form, false);
     form_count_lines(t->form);
     u->spool = spool_new(t->sv->files, t->sv->loop, &limits, form_pipe(t->form),
                          on_spooled, u);
+}
+
+/* Under the request's id: the file's may need fields that are still to come. */
+static void begin_spool(struct upload *u)
+{
+    struct txn *t = u->t;
+
+    txn_goto(t, TXN_SPOOL);
+    name_hold(u, str_of(t->id));
+    allowance_take(&u->allowance, t->sv, t->form, &t->who, u->hold,
+                   form_expected_bytes(t->form), NULL,
+                   t->conf->journal.lease_ms, spool_file, u);
 }
 
 /* --- the form --- */
@@ -568,9 +641,14 @@ static void on_file(void *arg)
     txn_hold(t);
     t->on_break = on_break;
     if (needs_fields || must_spool(u))
-        spool_file(u);
+        begin_spool(u);
     else
         begin(u);
+}
+
+static void on_short(void *arg)
+{
+    allowance_more(&((struct upload *)arg)->allowance);
 }
 
 static void on_form_failed(void *arg, const struct gw_error *e)
@@ -582,6 +660,7 @@ static const struct form_ops form_ops = {
     .on_file = on_file,
     .on_fields = on_fields,
     .on_failed = on_form_failed,
+    .on_short = on_short,
 };
 
 static void on_readable(struct txn *t)
@@ -589,14 +668,13 @@ static void on_readable(struct txn *t)
     form_readable(t->form);
 }
 
-/* The bound on the file's bytes: the gateway's, or the key's if lower. */
+/* The bound on the file's bytes: the gateway's, the key's, the team's. */
 static int64_t max_bytes(const struct txn *t)
 {
     int64_t max = t->conf->limits.max_file_bytes;
+    int64_t own = vkey_max_file_bytes(t->vkey, t->vteam);
 
-    if (t->vkey->max_file_bytes && (!max || t->vkey->max_file_bytes < max))
-        max = t->vkey->max_file_bytes;
-    return max;
+    return own && (!max || own < max) ? own : max;
 }
 
 /* What the head alone already tells, before the body is invited. */

@@ -93,6 +93,7 @@
 #define LIMIT_REDIS_WAITING 65536     /* commands without an answer, per worker;
                                          more than that is a Redis that hangs */
 #define LIMIT_KEPT_KEYS 1024          /* parsed virtual keys, per worker */
+#define LIMIT_KEPT_TEAMS 1024         /* the same for teams */
 
 /* --- log, metrics --- */
 #define LIMIT_LOG_LINE (8 * KIB)

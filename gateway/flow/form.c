@@ -22,6 +22,8 @@
 /* A reader with less room than this gets its bytes by way of a copy: the parser
  * may hold back a whole delimiter. */
 #define PULL_MIN KIB
+/* More allowance is asked for when less than this is left. */
+#define ALLOWANCE_LOW (2 * (int64_t)MIB)
 /* Reads per turn before the loop gets its turn again. */
 #define HEAD_READS 16
 
@@ -57,7 +59,10 @@ struct form {
     struct buf surplus;  /* what a reader with little room left over */
     uint64_t head_bytes; /* of the body, up to the file's first byte */
     int64_t file_bytes, max_file_bytes;
-    char *out; /* the reader's buffer during a pull */
+    int64_t allowed;          /* bytes of the file; -1: any */
+    bool was_short;           /* of this allowance */
+    struct gw_error at_bound; /* err set: what is allowed is all */
+    char *out;                /* the reader's buffer during a pull */
     size_t out_n;
     struct crypto_hash *hash; /* NULL: none wanted */
     bool counts_lines, is_in_line;
@@ -165,6 +170,10 @@ static enum gw_err on_file_data(struct form *f, struct str data)
         return err_set_param(&f->gone, GW_FILE_TOO_LARGE, "file",
                              "the file is larger than the %lld bytes allowed",
                              (long long)f->max_file_bytes);
+    if (f->at_bound.err != GW_OK && f->file_bytes > f->allowed) {
+        f->gone = f->at_bound;
+        return f->gone.err;
+    }
     if (f->hash)
         crypto_hash_add(f->hash, data.p, data.n);
     if (f->counts_lines)
@@ -395,16 +404,35 @@ static enum gw_err split(struct form *f, char *buf, size_t held, size_t n,
     return GW_OK;
 }
 
+/* How many bytes may be read behind the `held` ones, at most cap: in the file
+ * as many as are allowed, should all of them belong to it. */
+static size_t room_for(struct form *f, size_t held, size_t cap)
+{
+    int64_t left;
+
+    if (f->state != FORM_FILE || f->allowed < 0 || f->at_bound.err != GW_OK)
+        return cap - held;
+    left = f->allowed - f->file_bytes - (int64_t)held;
+    if (left < ALLOWANCE_LOW && !f->was_short) {
+        f->was_short = true;
+        f->ops->on_short(f->arg);
+    }
+    return left > 0 ? MIN(cap - held, (size_t)left) : 0;
+}
+
 static size_t pull_in_place(struct form *f, char *buf, size_t cap)
 {
     while (f->state == FORM_FILE || f->state == FORM_TAIL) {
         size_t held = f->state == FORM_FILE ? multipart_held(&f->mp) : 0;
+        size_t room = room_for(f, held, cap);
         struct gw_error e = {0};
         ssize_t n;
 
         ASSERT(cap > held);
+        if (!room)
+            return 0; /* form_allow() goes on */
         memcpy(buf, f->mp.delimiter, held);
-        n = read_more(f, buf + held, cap - held, &e);
+        n = read_more(f, buf + held, room, &e);
         if (n == -1) {
             server_req_want(f->req);
             return 0;
@@ -466,6 +494,7 @@ struct form *form_new(struct arena *a, struct loop *l, struct server_req *req,
     f->declared = server_req_head(req)->content_length;
     f->boundary = boundary;
     f->max_file_bytes = max_file_bytes;
+    f->allowed = -1;
     f->ops = ops;
     f->arg = arg;
     f->current = -1;
@@ -532,6 +561,19 @@ void form_limit(struct form *f, int64_t max_file_bytes)
     if (max_file_bytes &&
         (!f->max_file_bytes || max_file_bytes < f->max_file_bytes))
         f->max_file_bytes = max_file_bytes;
+}
+
+void form_allow(struct form *f, int64_t file_bytes)
+{
+    f->allowed = file_bytes;
+    f->was_short = false;
+    pipe_notify(f->pipe);
+}
+
+void form_allow_no_more(struct form *f, const struct gw_error *why)
+{
+    f->at_bound = *why;
+    pipe_notify(f->pipe);
 }
 
 void form_hash(struct form *f)

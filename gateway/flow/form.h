@@ -46,6 +46,9 @@ struct form_ops {
     enum gw_err (*on_fields)(void *arg, struct gw_error *e);
     /* The form failed before the file began. */
     void (*on_failed)(void *arg, const struct gw_error *e);
+    /* The allowance (form_allow) is nearly used up. Once per allowance, from
+     * inside pipe_read(). Optional. */
+    void (*on_short)(void *arg);
 };
 
 /* Start reading. boundary (NUL-ended) and the request must live as long as
@@ -71,6 +74,11 @@ void form_relay_tail(struct form *f, bool relays);
 void form_change_tail(struct form *f, bool frames_anew, bool no_expiry);
 /* A tighter bound than at form_new(), before the pipe is read. */
 void form_limit(struct form *f, int64_t max_file_bytes);
+/* No more than so many bytes of the file are passed on, for now: at the bound
+ * the client is not read from. A later call may raise it. */
+void form_allow(struct form *f, int64_t file_bytes);
+/* What is allowed now is all: a further byte fails the pipe with *why. */
+void form_allow_no_more(struct form *f, const struct gw_error *why);
 /* Hash the file's bytes as they pass; before the pipe is read. */
 void form_hash(struct form *f);
 /* The hash in hex once the pipe has ended; STR_NULL without form_hash(). */

@@ -30,7 +30,9 @@ struct services {
     struct settings *settings;         /* the snapshot for new transactions */
     struct lease *leases;              /* of uploads under way: lease.h */
     struct grant_fetch *grant_fetches; /* under way here: grants.h */
-    struct undo *undos;                /* under way here: undo.h */
+    struct removal *removals;          /* under way here: removal.h */
+    struct tally *tally;
+    struct undo *undos; /* under way here: undo.h */
     bool is_draining;
 
     uint64_t request_seed, request_count; /* request ids */

@@ -1,11 +1,13 @@
 /* sweeper.c
  *
- *   tick ─► lead ─► due ─► for each entry:
- *     known? ─yes─► clear
- *       └no─► delete by name ─► clear
+ *   tick ─► lead ─► due ─► for each entry:                     then expirer
+ *     a deletion ─► removal
+ *     known? ─yes─► settle
+ *       └no─► delete by name ─► release
  *         └─► rivals? ─yes─► postpone
  *               └no─► list page ─► candidate ─► in the index? ─► next
- *                                      └no─► delete or adopt ─► clear
+ *                                      └no─► delete ─► release
+ *                                        or adopt ─► settle
  *
  * One entry at a time, one answer awaited at a time; an arena per entry.
  */
@@ -17,8 +19,12 @@
 #include "gateway/base/bug.h"
 #include "gateway/base/clock.h"
 #include "gateway/base/log.h"
+#include "gateway/flow/expirer.h"
+#include "gateway/flow/removal.h"
 #include "gateway/flow/upstream.h"
+#include "gateway/store/expiry.h"
 #include "gateway/store/file_store.h"
+#include "gateway/store/quota.h"
 
 /* Entries mended per sweep; the rest waits for the next. */
 #define SWEEP_MAX 64
@@ -45,6 +51,8 @@ struct sweeper {
     struct journal_entry *entry;
     const struct provider_conf *provider;
     struct upstream *up;
+    struct removal *removal;
+    struct expirer *expirer;
     struct file_obj *found; /* candidates of the page under way */
     size_t nfound, looked;
     size_t pages;
@@ -55,8 +63,10 @@ static void mend_next(struct sweeper *s);
 static void look_at_candidate(struct sweeper *s);
 static void list_page(struct sweeper *s, struct str cursor);
 
-static void rest(struct sweeper *s)
+static void rest(void *arg)
 {
+    struct sweeper *s = arg;
+
     settings_drop(s->conf);
     arena_free(s->work);
     arena_free(s->arena);
@@ -98,10 +108,23 @@ static void on_entry_done(void *arg, bool changed, const struct gw_error *e)
     mend_next(s);
 }
 
-static void clear(struct sweeper *s, const char *outcome, const char *why)
+/* There is no file: what it held is free again. */
+static void release(struct sweeper *s, const char *outcome, const char *why)
 {
     report(s, why ? LOG_WARN : LOG_INFO, outcome, why);
-    s->call = journal_clear(s->sv->redis, s->entry->id, on_entry_done, s);
+    s->call = quota_release(s->sv->redis, s->entry->id, on_entry_done, s);
+}
+
+/* There is one: it counts. */
+static void settle(struct sweeper *s, const char *outcome, int64_t bytes)
+{
+    struct quota_who nobody = {0}; /* the hold knows */
+    struct quota_amount used = {
+        .files = 1, .bytes = MAX(bytes, 0), .up = MAX(bytes, 0)};
+
+    report(s, LOG_INFO, outcome, NULL);
+    s->call = quota_settle(s->sv->redis, s->entry->id, &nobody, &used,
+                           on_entry_done, s);
 }
 
 static void postpone(struct sweeper *s, const char *why)
@@ -110,7 +133,7 @@ static void postpone(struct sweeper *s, const char *why)
 
     if (s->entry->tries >= SWEEPER_TRIES_MAX) {
         report(s, LOG_ERROR, "given_up", why);
-        s->call = journal_clear(s->sv->redis, s->entry->id, on_entry_done, s);
+        s->call = quota_release(s->sv->redis, s->entry->id, on_entry_done, s);
         return;
     }
     for (int64_t i = 0; i < s->entry->tries && by < POSTPONE_MAX_MS; i++)
@@ -127,9 +150,9 @@ static void on_deleted(void *arg, const struct gw_error *e)
     struct sweeper *s = arg;
 
     if (e->err == GW_OK)
-        clear(s, "deleted", NULL);
+        release(s, "deleted", NULL);
     else if (e->err == GW_FILE_NOT_FOUND)
-        clear(s, "nothing_left", NULL);
+        release(s, "nothing_left", NULL);
     else
         postpone(s, e->message);
 }
@@ -152,7 +175,14 @@ static void on_adopted(void *arg, bool changed, const struct gw_error *e)
     if (e->err != GW_OK)
         postpone(s, e->message);
     else
-        clear(s, "adopted", NULL);
+        settle(s, "adopted", s->record.obj.bytes);
+}
+
+static void on_expiry_put(void *arg, bool changed, const struct gw_error *e)
+{
+    (void)arg;
+    (void)changed;
+    (void)e; /* it was sent before the record: that fails, too */
 }
 
 static void adopt(struct sweeper *s, const struct file_obj *f)
@@ -176,6 +206,8 @@ static void adopt(struct sweeper *s, const struct file_obj *f)
     r->obj.expires_at = f->expires_at ? f->expires_at : j->expires_at;
     if (!r->obj.created_at)
         r->obj.created_at = j->begun_ms / 1000;
+    if (r->obj.expires_at)
+        (void)expiry_put(s->sv->redis, r, on_expiry_put, NULL);
     s->call = file_store_put(s->sv->redis, r, on_adopted, s);
 }
 
@@ -227,7 +259,7 @@ static void look_at_candidate(struct sweeper *s)
     else if (cursor.n && ++s->pages < PAGES_MAX)
         list_page(s, cursor);
     else
-        clear(s, "nothing_left", NULL);
+        release(s, "nothing_left", NULL);
 }
 
 static void on_page(void *arg, const struct gw_error *e)
@@ -266,6 +298,40 @@ static void on_rivals(void *arg, bool changed, const struct gw_error *e)
         list_page(s, STR(""));
 }
 
+/* --- a deletion --- */
+
+static void on_removed(void *arg, bool existed, const struct gw_error *e)
+{
+    struct sweeper *s = arg;
+
+    (void)existed;
+    s->removal = NULL;
+    if (e->err != GW_OK) {
+        postpone(s, e->message);
+        return;
+    }
+    report(s, LOG_INFO, "deletion_finished", NULL);
+    mend_next(s);
+}
+
+static void finish_deletion(struct sweeper *s)
+{
+    const struct journal_entry *j = s->entry;
+    struct file_record r = {
+        .obj = {.id = j->id,
+                .bytes = j->bytes,
+                .filename = j->filename,
+                .purpose = j->purpose,
+                .provider = j->provider,
+                .expires_at = j->expires_at},
+        .owner = j->owner,
+        .key_hash = j->key_hash,
+        .upstream_id = j->upstream_id,
+    };
+
+    s->removal = removal_start(s->sv, s->conf, &r, true, on_removed, s);
+}
+
 /* --- one entry --- */
 
 static void mend(struct sweeper *s)
@@ -283,8 +349,8 @@ static void mend(struct sweeper *s)
     else if (caps & PROV_CAN_LIST)
         s->call = journal_has_rival(s->sv->redis, s->entry, on_rivals, s);
     else
-        clear(s, "unknown",
-              "the provider cannot list its files: one may be left there");
+        release(s, "unknown",
+                "the provider cannot list its files: one may be left there");
 }
 
 static void on_record(void *arg, const struct file_record *found,
@@ -296,7 +362,7 @@ static void on_record(void *arg, const struct file_record *found,
     if (e->err != GW_OK)
         postpone(s, e->message);
     else if (found)
-        clear(s, "recorded", NULL);
+        settle(s, "recorded", found->obj.bytes);
     else
         mend(s);
 }
@@ -304,7 +370,7 @@ static void on_record(void *arg, const struct file_record *found,
 static void mend_next(struct sweeper *s)
 {
     if (s->next == s->n) {
-        rest(s);
+        expirer_run(s->expirer, s->conf, rest, s);
         return;
     }
     arena_free(s->work);
@@ -312,6 +378,10 @@ static void mend_next(struct sweeper *s)
     s->entry = &s->entries[s->next++];
     s->up = NULL;
     s->pages = 0;
+    if (s->entry->kind == JOURNAL_DELETE) {
+        finish_deletion(s);
+        return;
+    }
     s->call = file_store_get(s->sv->redis, s->work, s->entry->owner,
                              s->entry->id, on_record, s);
 }
@@ -358,6 +428,7 @@ struct sweeper *sweeper_open(struct services *sv, const char *process_id)
     struct sweeper *s = xcalloc(1, sizeof(*s));
 
     s->sv = sv;
+    s->expirer = expirer_open(sv);
     snprintf(s->process_id, sizeof(s->process_id), "%s", process_id);
     loop_timer_init(sv->loop, &s->timer, on_tick, s);
     loop_timer_set(&s->timer, FIRST_SWEEP_MS);
@@ -371,6 +442,8 @@ void sweeper_close(struct sweeper *s)
     if (s->call)
         redis_cancel(s->call);
     upstream_abort(s->up);
+    removal_leave(s->removal);
+    expirer_close(s->expirer);
     loop_timer_release(&s->timer);
     settings_drop(s->conf);
     arena_free(s->work);

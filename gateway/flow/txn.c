@@ -6,6 +6,7 @@
 #include "gateway/base/bug.h"
 #include "gateway/base/clock.h"
 #include "gateway/codec/url.h"
+#include "gateway/flow/lease.h"
 
 #define BIT(name) (1u << TXN_##name)
 
@@ -80,6 +81,50 @@ static void count_request(struct txn *t)
     metric_add(t->sv->bytes_out, (int64_t)server_req_reply_bytes(t->req));
 }
 
+/* --- what it is charged --- */
+
+static void on_charged(void *arg, bool changed, const struct gw_error *e)
+{
+    (void)arg;
+    (void)changed;
+    if (e->err != GW_OK)
+        log_warn("a request's hold is left to end with its lease: %s",
+                 e->message);
+}
+
+/* Uploads are charged when they are recorded; here is the rest. What is limited
+ * is settled, what is not only counted. */
+static void settle_accounts(struct txn *t)
+{
+    int64_t sent = (int64_t)server_req_reply_bytes(t->req);
+    struct quota_tally own = {.requests = 1, .errors = t->status >= 400};
+    struct quota_tally all = own;
+    struct quota_amount used = {.down = sent};
+
+    lease_give_back(t->sv->leases, t->down_lease);
+    lease_give_back(t->sv->leases, t->slot_lease);
+    t->down_lease = t->slot_lease = NULL;
+    if (t->has_down_hold)
+        (void)quota_settle(t->sv->redis, str_of(t->id), &t->who, &used,
+                           on_charged, NULL);
+    if (t->admission.is_under_way)
+        key_store_leave(t->sv->keys, str_of(t->id));
+    if (!t->who.n)
+        return;
+    if (t->pipe)
+        all.down = sent;
+    if (t->form && t->status == 200)
+        all.up = form_file_bytes(t->form);
+    if (!t->has_down_hold)
+        own.down = all.down;
+    for (size_t i = 0; i < t->who.n; i++)
+        tally_add(t->sv->tally, t->who.v[i].id, &own);
+    if (t->provider)
+        tally_add(t->sv->tally, arena_printf(t->arena, "p:%s", t->provider),
+                  &all);
+    tally_add(t->sv->tally, STR("all"), &all);
+}
+
 static void free_txn(void *memory)
 {
     struct txn *t = memory;
@@ -88,6 +133,7 @@ static void free_txn(void *memory)
     if (t->pipe)
         pipe_free(t->pipe);
     vkey_ref_drop(t->key);
+    team_ref_drop(t->team);
     settings_drop(t->conf);
     DL_DELETE(t->sv->transactions, t);
     t->sv->ntransactions--;
@@ -131,6 +177,7 @@ static void on_closed(void *arg, enum server_close why)
     }
     log_access(t, why);
     count_request(t);
+    settle_accounts(t);
     err_plain(&gone, GW_CLIENT_GONE);
     t->req = NULL;
     t->head = NULL;
@@ -159,6 +206,8 @@ void txn_stop_waiting(struct txn *t)
     if (t->key_call)
         key_store_cancel(t->key_call);
     upstream_abort(t->up);
+    removal_leave(t->removal);
+    t->removal = NULL;
     t->store_call = NULL;
     t->key_call = NULL;
 }
@@ -201,11 +250,33 @@ struct str txn_query(struct txn *t, struct str name)
 
 /* --- replies --- */
 
+static void add_number(struct txn *t, struct http_fields *f, struct str name,
+                       int64_t n)
+{
+    http_fields_add(f, t->arena, name,
+                    arena_printf(t->arena, "%lld", (long long)n));
+}
+
+/* As OpenAI tells them; the time is that until the limit is whole again. */
+static void add_limit_fields(struct txn *t, struct http_fields *f)
+{
+    const struct key_admission *a = &t->admission;
+
+    if (!a->rpm_limit)
+        return;
+    add_number(t, f, STR("x-ratelimit-limit-requests"), a->rpm_limit);
+    add_number(t, f, STR("x-ratelimit-remaining-requests"), a->rpm_remaining);
+    http_fields_add(
+        f, t->arena, STR("x-ratelimit-reset-requests"),
+        arena_printf(t->arena, "%lldms", (long long)a->rpm_reset_ms));
+}
+
 void txn_fields(struct txn *t, struct http_fields *f, struct str content_type)
 {
     if (content_type.n)
         http_fields_add(f, t->arena, STR("Content-Type"), content_type);
     http_fields_add(f, t->arena, STR("x-request-id"), str_of(t->id));
+    add_limit_fields(t, f);
 }
 
 /* False when there is nobody to answer (any more). */

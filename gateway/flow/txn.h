@@ -13,7 +13,9 @@
 #define FILEMUX_FLOW_TXN_H
 
 #include "gateway/base/log.h"
+#include "gateway/flow/charge.h"
 #include "gateway/flow/form.h"
+#include "gateway/flow/removal.h"
 #include "gateway/flow/services.h"
 #include "gateway/flow/upstream.h"
 #include "gateway/store/file_store.h"
@@ -49,13 +51,20 @@ struct txn {
 
     struct vkey_ref *key; /* held; NULL before and without authentication */
     bool is_master;
-    const struct vkey *vkey;          /* &key->key, or the master's */
+    const struct vkey *vkey;        /* &key->key, or the master's */
+    struct team_ref *team;          /* held; NULL: none */
+    const struct vteam *vteam;      /* &team->team, or NULL */
+    struct quota_who who;           /* whom it is charged to */
+    struct key_admission admission; /* for the x-ratelimit fields */
+    bool has_down_hold;             /* of what it downloads: its id's */
+    struct lease_entry *down_lease, *slot_lease; /* of that; of admission */
     const struct file_record *record; /* of {id}: the caller's own file */
 
     /* What it waits for: cancelled by txn_stop_waiting(). */
     struct redis_call *store_call;
     struct key_store_call *key_call;
     struct upstream *up;
+    struct removal *removal;
     struct form *form;
     struct pipe *pipe; /* of the reply's body; freed with the transaction */
 

@@ -206,3 +206,20 @@ enum gw_err file_record_read(struct arena *a, struct str owner, struct str text,
               why.err ? why.message : "no id or provider");
     return err_plain(e, GW_INTERNAL);
 }
+
+void file_record_copy(struct arena *a, const struct file_record *from,
+                      struct file_record *to)
+{
+    struct str *const views[] = {
+        &to->obj.id,       &to->obj.filename,
+        &to->obj.purpose,  &to->obj.status_details,
+        &to->obj.provider, &to->obj.sha256,
+        &to->owner,        &to->key_hash,
+        &to->upstream_id,  &to->content_type,
+    };
+
+    *to = *from;
+    for (size_t i = 0; i < COUNTOF(views); i++)
+        if (views[i]->p)
+            *views[i] = arena_dup(a, *views[i]);
+}

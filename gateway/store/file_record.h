@@ -17,6 +17,9 @@ struct file_record {
  * is left out; status_details is cut at 4 KiB. The text is the arena's. */
 struct str file_record_text(struct arena *a,
                             const struct file_record *f) MUSTCHECK;
+/* All of it, in the arena. */
+void file_record_copy(struct arena *a, const struct file_record *from,
+                      struct file_record *to);
 /* INTERNAL, with a line in the log, unless it is a record with an id and a
  * provider. Views live in the arena; owner is taken over as it is. */
 enum gw_err file_record_read(struct arena *a, struct str owner, struct str text,

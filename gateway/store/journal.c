@@ -6,10 +6,11 @@
 #include "gateway/base/bug.h"
 #include "gateway/base/log.h"
 #include "gateway/codec/json.h"
-#include "gateway/store/schema.h"
+#include "gateway/store/quota_keys.h"
 #include "scripts.h"
 
 #define NUMBER_BYTES 24
+#define EXPIRE_MAX 1000 /* looked at in one script; the next sweep goes on */
 
 static const struct redis_script begin_script = REDIS_SCRIPT(journal_begin);
 static const struct redis_script clear_script = REDIS_SCRIPT(journal_clear);
@@ -17,14 +18,22 @@ static const struct redis_script renew_script = REDIS_SCRIPT(journal_renew);
 static const struct redis_script postpone_script =
     REDIS_SCRIPT(journal_postpone);
 static const struct redis_script due_script = REDIS_SCRIPT(journal_due);
+static const struct redis_script expire_script = REDIS_SCRIPT(quota_expire);
 static const struct redis_script rival_script = REDIS_SCRIPT(journal_rival);
 static const struct redis_script lead_script = REDIS_SCRIPT(journal_lead);
 
-/* In the order in which all scripts but two take them. */
+/* In the order in which the scripts journal_* but two take them. */
 static const struct str journal_keys[] = {
-    {SCHEMA_JOURNAL, sizeof(SCHEMA_JOURNAL) - 1},
-    {SCHEMA_JOURNAL_DUE, sizeof(SCHEMA_JOURNAL_DUE) - 1},
-    {SCHEMA_JOURNAL_TRIES, sizeof(SCHEMA_JOURNAL_TRIES) - 1},
+    QUOTA_KEY(SCHEMA_JOURNAL),
+    QUOTA_KEY(SCHEMA_DUE),
+    QUOTA_KEY(SCHEMA_JOURNAL_TRIES),
+    QUOTA_KEY(SCHEMA_HOLDS),
+};
+static const struct str quota_keys[] = {QUOTA_KEYS};
+
+static const char *const kinds[] = {
+    [JOURNAL_UPLOAD] = "upload",
+    [JOURNAL_DELETE] = "delete",
 };
 
 /* What the calls remember (redis_room). */
@@ -66,20 +75,22 @@ static struct redis_call *tell_done(struct redis_call *c,
 
 /* What makes two entries alike stands together, so that a script finds it in
  * the text. */
-static void put_likeness(struct json_out *out, const struct journal_entry *j)
+static void put_likeness(struct json_out *out, enum journal_kind kind,
+                         const struct journal_entry *j)
 {
+    json_put_cstr(out, "kind", kinds[kind]);
     json_put_str(out, "provider", j->provider);
     json_put_str(out, "filename", j->filename);
 }
 
-static void encode(struct buf *b, const struct journal_entry *j)
+void journal_encode(struct buf *b, const struct journal_entry *j)
 {
     struct json_out out;
 
     json_out_init(&out, b);
     json_open(&out, NULL, '{');
     json_put_str(&out, "id", j->id);
-    put_likeness(&out, j);
+    put_likeness(&out, j->kind, j);
     json_put_str(&out, "owner", j->owner);
     json_put_str(&out, "key_hash", j->key_hash);
     json_put_str(&out, "upstream_id", j->upstream_id);
@@ -106,6 +117,19 @@ static int64_t number_of(const struct json *v, const char *name)
     return json_int(json_get(v, name), &n) ? n : 0;
 }
 
+static bool read_kind(const struct json *v, enum journal_kind *out)
+{
+    struct str name = json_str(json_get(v, "kind"));
+    size_t i;
+
+    for (i = 0; i < COUNTOF(kinds); i++) {
+        *out = (enum journal_kind)i;
+        if (str_eq_c(name, kinds[i]))
+            return true;
+    }
+    return false;
+}
+
 static bool decode(struct arena *a, struct str text, struct journal_entry *j)
 {
     struct gw_error e = {0};
@@ -124,10 +148,10 @@ static bool decode(struct arena *a, struct str text, struct journal_entry *j)
         .begun_ms = number_of(v, "begun_ms"),
         .expires_at = number_of(v, "expires_at"),
     };
-    if (j->id.n && j->provider.n)
+    if (j->id.n && j->provider.n && read_kind(v, &j->kind))
         return true;
     log_error("a journal entry in redis is broken: %s",
-              e.err ? e.message : "no id or provider");
+              e.err ? e.message : "no id, provider or kind");
     return false;
 }
 
@@ -143,7 +167,7 @@ struct redis_call *journal_begin(struct redis *r, const struct journal_entry *j,
     struct buf b;
 
     buf_init(&b, LIMIT_JSON_TEXT_BYTES);
-    encode(&b, j);
+    journal_encode(&b, j);
     args[0] = j->id;
     args[1] = buf_str(&b);
     args[2] = number_text(lease, lease_ms);
@@ -218,16 +242,36 @@ static void on_due(void *arg, const struct redis_value *v,
     w->fn(w->arg, all, n, e);
 }
 
+/* If it fails, the sweep after this will do. */
+static void on_expired(void *arg UNUSED, const struct redis_value *v,
+                       const struct gw_error *e UNUSED)
+{
+    if (v && v->integer > 0)
+        log_info("released %lld holds whose lease had ended",
+                 (long long)v->integer);
+}
+
+static void release_expired(struct redis *r)
+{
+    char text[NUMBER_BYTES];
+    struct str limit = number_text(text, EXPIRE_MAX);
+
+    (void)redis_eval(r, on_expired, NULL, &expire_script, COUNTOF(quota_keys),
+                     quota_keys, 1, &limit);
+}
+
 struct redis_call *journal_due(struct redis *r, struct arena *a, size_t max,
                                journal_due_callback *fn, void *arg)
 {
     char text[NUMBER_BYTES];
     struct str limit = number_text(text, (int64_t)max);
-    struct redis_call *c =
-        redis_eval(r, on_due, NULL, &due_script, COUNTOF(journal_keys),
-                   journal_keys, 1, &limit);
-    struct due *w = redis_room(c, sizeof(*w));
+    struct redis_call *c;
+    struct due *w;
 
+    release_expired(r);
+    c = redis_eval(r, on_due, NULL, &due_script, COUNTOF(journal_keys),
+                   journal_keys, 1, &limit);
+    w = redis_room(c, sizeof(*w));
     *w = (struct due){fn, arg, a};
     return c;
 }
@@ -244,7 +288,7 @@ struct redis_call *journal_has_rival(struct redis *r,
     buf_init(&b, LIMIT_JSON_TEXT_BYTES);
     json_out_init(&out, &b);
     json_open(&out, NULL, '{');
-    put_likeness(&out, j);
+    put_likeness(&out, JOURNAL_UPLOAD, j);
     args[0] = j->id;
     args[1] = str_make(b.p + 1, b.n - 1); /* without the brace */
     c = redis_eval(r, on_done, NULL, &rival_script, COUNTOF(journal_keys),

@@ -1,20 +1,28 @@
 /* journal.h -- what was begun at a provider and not yet recorded.
  *
  * An entry is written before an upload's first byte goes to the provider and
- * cleared after its record is written (or after the provider refused it). It
- * carries a lease that the uploading process renews; an entry whose lease ended
- * belonged to a process that died (or lost Redis), and the next sweep mends
- * what it left (flow/sweeper).
+ * cleared after its record is written (or after the provider refused it); that
+ * of a deletion is written before the record is removed and cleared when the
+ * provider has deleted the file. It carries a lease that its process renews; an
+ * entry whose lease ended belonged to a process that died (or lost Redis), and
+ * the next sweep mends what it left (flow/sweeper).
+ *
+ * Entries come and go with the holds of quota.h, of the same id and with the
+ * same lease: quota_hold() writes them, quota_settle(), quota_release() and
+ * quota_forget() end both.
  */
 #ifndef FILEMUX_STORE_JOURNAL_H
 #define FILEMUX_STORE_JOURNAL_H
 
 #include "gateway/base/arena.h"
+#include "gateway/base/buf.h"
 #include "gateway/store/redis.h"
 
 #define SWEEPER_LEASE_MS 30000 /* how long a sweeper leads unrenewed */
 
+enum journal_kind { JOURNAL_UPLOAD, JOURNAL_DELETE };
 struct journal_entry {
+    enum journal_kind kind;
     struct str id; /* the file id of ours */
     struct str owner, key_hash;
     struct str provider;
@@ -26,18 +34,25 @@ struct journal_entry {
     int64_t tries;      /* sweeps that looked at it */
 };
 
+/* As it stands in Redis; for quota.c. */
+void journal_encode(struct buf *out, const struct journal_entry *j);
+
 typedef void journal_done_callback(void *arg, bool changed,
                                    const struct gw_error *e);
 
-/* The entry is its writer's for lease_ms, by Redis's clock. An entry with the
+/* TO BE REMOVED when nothing calls them any more: quota_hold() with the entry,
+ * and the calls that end a hold, take their place. journal_clear() leaves a
+ * hold of that id alone.
+ *
+ * The entry is its writer's for lease_ms, by Redis's clock. An entry with the
  * same id is replaced: the upload goes on at another provider. */
 struct redis_call *journal_begin(struct redis *r, const struct journal_entry *j,
                                  int64_t lease_ms, journal_done_callback *fn,
                                  void *arg);
 struct redis_call *journal_clear(struct redis *r, struct str id,
                                  journal_done_callback *fn, void *arg);
-/* Move the leases of entries of ours (those that are still there) to lease_ms
- * from now. changed: all of them are there. */
+/* Move the leases of entries and holds of ours (those that are still there) to
+ * lease_ms from now. changed: all of them are there. */
 struct redis_call *journal_renew(struct redis *r, const struct str *ids,
                                  size_t n, int64_t lease_ms,
                                  journal_done_callback *fn, void *arg);
@@ -46,14 +61,16 @@ struct redis_call *journal_postpone(struct redis *r, struct str id,
                                     int64_t by_ms, journal_done_callback *fn,
                                     void *arg);
 
-/* Up to max entries whose lease has ended. */
+/* Releases the holds whose lease has ended and that have no entry, then tells
+ * up to max entries whose lease has ended. Their holds stay until the entry is
+ * ended. */
 typedef void journal_due_callback(void *arg, const struct journal_entry *v,
                                   size_t n, const struct gw_error *e);
 struct redis_call *journal_due(struct redis *r, struct arena *a, size_t max,
                                journal_due_callback *fn, void *arg);
-/* Are there other live entries alike (same provider and filename)? Then a file
- * found upstream may be theirs. changed: yes. An entry that was put off is not
- * live. */
+/* Are there other live entries of uploads alike (same provider and filename)?
+ * Then a file found upstream may be theirs. changed: yes. An entry that was put
+ * off is not live. */
 struct redis_call *journal_has_rival(struct redis *r,
                                      const struct journal_entry *j,
                                      journal_done_callback *fn, void *arg);

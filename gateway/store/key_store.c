@@ -1,6 +1,15 @@
-/* A parsed key stands in an arena of its own, with the text it was parsed from;
- * whoever drops the last reference frees the arena. The table of kept keys
- * holds one reference to each, the table of fixed keys too.
+/* One call of key_store_get() goes round until what it knows is what is stored:
+ *
+ *     fixed ─────────────────────────────────────────────► answer
+ *     ask ─► the key, or its team, has a limit ─► admit ─► answer
+ *      ▲       │ no, or not known                   │ they are not as known
+ *      │       ▼                                    ▼
+ *      │     MGET key team ─────────────────────► take ──► answer
+ *      └──────────────── a limit, another team ─────┘
+ *
+ * Which is one round trip each time but the first. The script is asked with the
+ * texts that the forms held by the call were parsed from; so what it admits is
+ * what is answered, whatever became of the cache meanwhile.
  */
 #include "gateway/store/key_store.h"
 
@@ -10,28 +19,20 @@
 #include <utlist.h>
 
 #include "gateway/base/bug.h"
-#include "gateway/base/log.h"
-#include "gateway/store/schema.h"
+#include "gateway/base/clock.h"
+#include "gateway/store/quota_keys.h"
 #include "scripts.h"
 
-#define uthash_fatal(text) BUG("%s", text)
-#include <uthash.h>
-
 #define IDLE_CALLS 64 /* kept for use again */
-#define KEY_BYTES 128 /* of a record's key: a prefix and the hash */
+#define ROUNDS_MAX                                                             \
+    10                /* a record that changes more often meanwhile is broken  \
+                       */
+#define KEY_BYTES 128 /* of a key's record's key: a prefix and the hash */
+#define SLOT_PREFIX "p:"
+#define SLOT_BYTES (sizeof(SLOT_PREFIX) + LIMIT_ID_BYTES)
+#define NUMBER_BYTES 24
 
-static const struct redis_script put_script = REDIS_SCRIPT(key_put);
-static const struct redis_script replace_script = REDIS_SCRIPT(key_replace);
-static const struct redis_script set_script = REDIS_SCRIPT(key_set);
-static const struct redis_script delete_script = REDIS_SCRIPT(key_delete);
-static const struct redis_script list_script = REDIS_SCRIPT(key_list);
-
-struct parsed {
-    struct vkey_ref ref;
-    struct arena *arena; /* in which this stands */
-    struct str text;
-    UT_hash_handle hh; /* by ref.key.hash */
-};
+static const struct redis_script admit_script = REDIS_SCRIPT(key_admit);
 
 struct key_store_call {
     struct key_store_call *prev, *next;
@@ -39,149 +40,63 @@ struct key_store_call {
     key_store_get_callback *fn;
     void *arg;
     char hash[CRYPTO_SHA256_HEX + 1];
-    struct redis_call *call; /* NULL: the answer is `fixed` */
-    struct vkey_ref *fixed;  /* held */
+    char slot[SLOT_BYTES]; /* "": none */
+    int64_t lease_ms;
+    int rounds;
+    bool takes_slot;         /* the script under way may take it */
+    struct vkey_ref *key;    /* held; NULL: nothing is known of it yet */
+    struct team_ref *team;   /* held; NULL: none, or nothing is known */
+    struct redis_call *call; /* NULL: a fixed key, by `answer` */
     struct loop_task answer;
 };
 
 struct key_store {
     struct redis *redis;
-    struct str prefix; /* of a record's key */
-    struct arena *arena;
-    struct parsed *kept, *fixed;
+    struct key_cache *cache;
     struct key_store_call *pending, *idle;
     size_t nidle;
 };
 
-/* What the other calls remember (redis_room). */
-struct done {
-    key_store_done_callback *fn;
-    void *arg;
-};
-struct raw {
-    key_store_raw_callback *fn;
-    void *arg;
-};
-struct list {
-    key_store_list_callback *fn;
-    void *arg;
-    struct arena *arena;
-};
-
-/* --- parsed keys --- */
-
-void vkey_ref_hold(struct vkey_ref *k)
-{
-    k->refs++;
-}
-
-void vkey_ref_drop(struct vkey_ref *k)
-{
-    if (!k)
-        return;
-    ASSERT(k->refs > 0);
-    if (--k->refs == 0)
-        arena_free(container_of(k, struct parsed, ref)->arena);
-}
-
-/* With one reference, the caller's. NULL: the record is broken. */
-static struct parsed *parse(const char *hash, struct str text,
-                            struct gw_error *e)
-{
-    struct arena *a = arena_new();
-    struct parsed *p = arena_new_of(a, struct parsed);
-
-    p->arena = a;
-    p->text = arena_dup(a, text);
-    p->ref.refs = 1;
-    if (vkey_parse(a, hash, p->text, &p->ref.key, e) == GW_OK)
-        return p;
-    log_error("the record of the key %.8s... is broken: %s", hash, e->message);
-    arena_free(a);
-    return NULL;
-}
-
-static struct parsed *find(struct parsed *table, const char *hash)
-{
-    struct parsed *p;
-
-    HASH_FIND(hh, table, hash, CRYPTO_SHA256_HEX, p);
-    return p;
-}
-
-static void add(struct parsed **table, struct parsed *p)
-{
-    HASH_ADD(hh, *table, ref.key.hash[0], CRYPTO_SHA256_HEX, p);
-}
-
-static void forget(struct parsed **table, struct parsed *p)
-{
-    if (!p)
-        return;
-    HASH_DEL(*table, p);
-    vkey_ref_drop(&p->ref);
-}
-
-static void forget_all(struct parsed **table)
-{
-    struct parsed *p, *next;
-
-    HASH_ITER (hh, *table, p, next)
-        forget(table, p);
-}
-
-/* The parsed form of what Redis answered, the kept one if it is of the same
- * text. Borrowed from the table. */
-static struct parsed *keep(struct key_store *s, const char *hash,
-                           struct str text, struct gw_error *e)
-{
-    struct parsed *p = find(s->kept, hash);
-
-    if (p && str_eq(p->text, text))
-        return p;
-    forget(&s->kept, p);
-    p = parse(hash, text, e);
-    if (!p)
-        return NULL;
-    if (HASH_COUNT(s->kept) >= LIMIT_KEPT_KEYS)
-        forget(&s->kept, s->kept); /* the head is the oldest */
-    add(&s->kept, p);
-    return p;
-}
-
 void key_store_set_fixed(struct key_store *s, const struct key_store_fixed *v,
                          size_t n)
 {
-    struct gw_error e = {0};
-    struct parsed *p;
     size_t i;
 
-    forget_all(&s->fixed);
-    for (i = 0; i < n; i++) {
-        err_clear(&e);
-        forget(&s->fixed, find(s->fixed, v[i].hash));
-        p = parse(v[i].hash, v[i].record, &e);
-        if (p)
-            add(&s->fixed, p);
-    }
+    key_cache_clear_fixed(s->cache);
+    for (i = 0; i < n; i++)
+        key_cache_add_fixed(s->cache, v[i].hash, v[i].record);
 }
 
 const struct vkey *key_store_guess(struct key_store *s, const char *hash)
 {
-    struct parsed *p = find(s->fixed, hash);
+    struct vkey_ref *k = key_cache_fixed(s->cache, hash);
 
-    if (!p)
-        p = find(s->kept, hash);
-    return p ? &p->ref.key : NULL;
+    if (!k)
+        k = key_cache_key(s->cache, hash);
+    return k ? &k->key : NULL;
 }
 
-/* --- get --- */
+void key_store_who(const struct vkey_ref *k, const struct team_ref *team,
+                   struct quota_who *who)
+{
+    *who = (struct quota_who){.n = 1};
+    who->v[0] = (struct quota_scope){k->scope, k->key.limits};
+    if (!k->team_scope.n)
+        return;
+    who->v[who->n++].id = k->team_scope;
+    if (team)
+        who->v[1].limits = team->team.limits;
+}
 
-static struct key_store_call *call_new(struct key_store *s, const char *hash,
+/* --- calls --- */
+
+static struct key_store_call *call_new(struct key_store *s,
+                                       const struct key_request *q,
                                        key_store_get_callback *fn, void *arg)
 {
     struct key_store_call *c = s->idle;
 
+    ASSERT(q->request_id.n <= LIMIT_ID_BYTES);
     if (c) {
         LL_DELETE(s->idle, c);
         s->nidle--;
@@ -189,16 +104,34 @@ static struct key_store_call *call_new(struct key_store *s, const char *hash,
         c = xmalloc(sizeof(*c));
     }
     *c = (struct key_store_call){.s = s, .fn = fn, .arg = arg};
-    memcpy(c->hash, hash, sizeof(c->hash));
+    memcpy(c->hash, q->hash, sizeof(c->hash));
+    if (q->request_id.n)
+        snprintf(c->slot, sizeof(c->slot), SLOT_PREFIX "%.*s",
+                 STR_ARG(q->request_id));
+    c->lease_ms = q->lease_ms;
     DL_APPEND(s->pending, c);
     return c;
+}
+
+/* What is known of the key: borrowed forms, held from now on. */
+static void know(struct key_store_call *c, struct vkey_ref *k,
+                 struct team_ref *t)
+{
+    if (k)
+        vkey_ref_hold(k);
+    if (t)
+        team_ref_hold(t);
+    vkey_ref_drop(c->key);
+    team_ref_drop(c->team);
+    c->key = k;
+    c->team = t;
 }
 
 static void call_done(struct key_store_call *c)
 {
     struct key_store *s = c->s;
 
-    vkey_ref_drop(c->fixed);
+    know(c, NULL, NULL);
     DL_DELETE(s->pending, c);
     if (s->nidle == IDLE_CALLS) {
         free(c);
@@ -208,257 +141,277 @@ static void call_done(struct key_store_call *c)
     s->nidle++;
 }
 
-/* The callback may do anything, so the key is held and the call is over. */
-static void answer(struct key_store_call *c, struct vkey_ref *k,
+/* The callback may do anything, so the call is over and its forms are ours. */
+static void answer(struct key_store_call *c, const struct key_admission *a,
                    const struct gw_error *e)
 {
     key_store_get_callback *fn = c->fn;
+    struct vkey_ref *k = c->key;
+    struct team_ref *t = c->team;
     void *arg = c->arg;
 
-    if (k)
-        vkey_ref_hold(k);
+    c->key = NULL;
+    c->team = NULL;
     call_done(c);
-    fn(arg, k, e);
+    fn(arg, k, t, a, e);
     vkey_ref_drop(k);
+    team_ref_drop(t);
 }
 
-static void answer_fixed(void *arg)
+static void answer_known(void *arg)
 {
+    static const struct key_admission free_to_go;
     static const struct gw_error none;
-    struct key_store_call *c = arg;
 
-    answer(c, c->fixed, &none);
+    answer(arg, &free_to_go, &none);
 }
 
-static void on_record(void *arg, const struct redis_value *v,
-                      const struct gw_error *e)
+static void answer_nothing(struct key_store_call *c, const struct gw_error *e)
+{
+    static const struct key_admission nothing;
+
+    know(c, NULL, NULL);
+    answer(c, &nothing, e);
+}
+
+/* --- asking --- */
+
+static void ask(struct key_store_call *c);
+
+static bool may_be_used(const struct key_store_call *c)
+{
+    const struct vkey *k = &c->key->key;
+
+    return !k->blocked && !(c->team && c->team->team.blocked) &&
+           !(k->expires_s && k->expires_s <= clock_wall_s());
+}
+
+static bool has_parallel(const struct key_store_call *c)
+{
+    return c->slot[0] && (c->key->key.limits.parallel ||
+                          (c->team && c->team->team.limits.parallel));
+}
+
+/* Is there something that the script has to count? */
+static bool is_limited(const struct key_store_call *c)
+{
+    return may_be_used(c) && (has_parallel(c) || c->key->key.limits.rpm ||
+                              (c->team && c->team->team.limits.rpm));
+}
+
+/* The records as they are stored now. */
+static void take(struct key_store_call *c, struct redis_value key,
+                 struct redis_value team)
+{
+    struct key_cache *cache = c->s->cache;
+    struct str asked = c->key ? c->key->key.team_id : STR("");
+    struct team_ref *t = NULL;
+    struct gw_error e = {0};
+    struct vkey_ref *k;
+
+    if (key.kind != REDIS_STR) {
+        key_cache_forget_key(cache, c->hash);
+        answer_nothing(c, &e);
+        return;
+    }
+    if (team.kind != REDIS_STR)
+        key_cache_forget_team(cache, asked);
+    else
+        t = key_cache_keep_team(cache, asked, team.str, &e);
+    k = key_cache_keep_key(cache, c->hash, key.str, &e);
+    if (e.err != GW_OK) {
+        answer_nothing(c, &e);
+        return;
+    }
+    if (!str_eq(asked, k->key.team_id)) {
+        ask(c);
+        return;
+    }
+    know(c, k, t);
+    if (is_limited(c))
+        ask(c);
+    else
+        answer_known(c);
+}
+
+static void on_records(void *arg, const struct redis_value *v,
+                       const struct gw_error *e)
 {
     struct key_store_call *c = arg;
-    struct gw_error bad = {0};
-    struct parsed *p;
 
-    if (e->err != GW_OK) {
-        answer(c, NULL, e);
-        return;
-    }
-    if (v->kind != REDIS_STR) {
-        forget(&c->s->kept, find(c->s->kept, c->hash));
-        answer(c, NULL, e);
-        return;
-    }
-    p = keep(c->s, c->hash, v->str, &bad);
-    answer(c, p ? &p->ref : NULL, &bad);
+    c->call = NULL;
+    if (e->err != GW_OK)
+        answer_nothing(c, e);
+    else
+        take(c, redis_at(v, 0), redis_at(v, 1));
 }
 
-struct key_store_call *key_store_get(struct key_store *s, const char *hash,
+static void on_admit(void *arg, const struct redis_value *v,
+                     const struct gw_error *e)
+{
+    struct key_store_call *c = arg;
+    struct key_admission a = {0};
+
+    c->call = NULL;
+    if (e->err != GW_OK) {
+        answer_nothing(c, e);
+        return;
+    }
+    if (redis_at(v, 0).integer == 0) {
+        take(c, redis_at(v, 1), redis_at(v, 2));
+        return;
+    }
+    a.rpm_limit = redis_at(v, 1).integer;
+    a.rpm_remaining = redis_at(v, 2).integer;
+    a.rpm_reset_ms = redis_at(v, 3).integer;
+    quota_read_verdict(v, 4, &a.verdict);
+    a.is_under_way = c->takes_slot && a.verdict.limit == QUOTA_NONE;
+    answer(c, &a, e);
+}
+
+/* The key of the key's record, in the caller's room. */
+static struct str key_key(const struct key_store_call *c, char room[KEY_BYTES])
+{
+    int n = snprintf(room, KEY_BYTES, SCHEMA_KEY "%s", c->hash);
+
+    return str_make(room, (size_t)n);
+}
+
+static struct str team_key(struct arena *a, const struct key_store_call *c)
+{
+    return arena_printf(a, SCHEMA_TEAM "%.*s", STR_ARG(c->key->key.team_id));
+}
+
+static void ask_for_records(struct key_store_call *c)
+{
+    bool has_team = c->key && c->key->key.team_id.n;
+    struct arena *a = has_team ? arena_new() : NULL;
+    struct str argv[3] = {STR("MGET")};
+    char room[KEY_BYTES];
+
+    argv[1] = key_key(c, room);
+    if (has_team)
+        argv[2] = team_key(a, c);
+    c->call = redis_command(c->s->redis, on_records, c, has_team ? 3 : 2, argv);
+    arena_free(a);
+}
+
+static struct str number(struct arena *a, int64_t n)
+{
+    return arena_printf(a, "%" PRId64, MIN(n, QUOTA_MAX));
+}
+
+static void ask_for_admission(struct key_store_call *c)
+{
+    struct str keys[] = {QUOTA_KEYS, STR_NULL, STR_NULL};
+    struct str args[4 + 3 * QUOTA_SCOPES];
+    struct arena *a = arena_new();
+    size_t nkeys = COUNTOF(keys) - 1, n = 0, i;
+    char room[KEY_BYTES];
+    struct quota_who who;
+
+    keys[nkeys - 1] = key_key(c, room);
+    if (c->key->key.team_id.n)
+        keys[nkeys++] = team_key(a, c);
+    c->takes_slot = has_parallel(c);
+    args[n++] = key_cache_key_text(c->key);
+    args[n++] = c->team ? key_cache_team_text(c->team) : STR("");
+    args[n++] = c->takes_slot ? str_of(c->slot) : STR("");
+    args[n++] = number(a, c->lease_ms);
+    key_store_who(c->key, c->team, &who);
+    for (i = 0; i < who.n; i++) {
+        args[n++] = who.v[i].id;
+        args[n++] = number(a, who.v[i].limits.rpm);
+        args[n++] = number(a, who.v[i].limits.parallel);
+    }
+    c->call = redis_eval(c->s->redis, on_admit, c, &admit_script, nkeys, keys,
+                         n, args);
+    arena_free(a);
+}
+
+static void ask(struct key_store_call *c)
+{
+    struct vkey_ref *k = key_cache_key(c->s->cache, c->hash);
+    struct gw_error e = {0};
+
+    if (++c->rounds > ROUNDS_MAX) {
+        err_set(&e, GW_INTERNAL, "the record of a key changes all the time");
+        answer_nothing(c, &e);
+        return;
+    }
+    know(c, k, k ? key_cache_team(c->s->cache, k->key.team_id) : NULL);
+    c->takes_slot = false;
+    if (k && is_limited(c))
+        ask_for_admission(c);
+    else
+        ask_for_records(c);
+}
+
+struct key_store_call *key_store_get(struct key_store *s,
+                                     const struct key_request *q,
                                      key_store_get_callback *fn, void *arg)
 {
-    struct key_store_call *c = call_new(s, hash, fn, arg);
-    struct parsed *fixed = find(s->fixed, hash);
-    struct str get[2] = {STR("GET")};
-    char key[KEY_BYTES];
+    struct key_store_call *c = call_new(s, q, fn, arg);
+    struct vkey_ref *fixed = key_cache_fixed(s->cache, q->hash);
 
     if (fixed) {
-        c->fixed = &fixed->ref;
-        vkey_ref_hold(c->fixed);
-        loop_defer(redis_loop(s->redis), &c->answer, answer_fixed, c);
-        return c;
+        know(c, fixed, NULL);
+        loop_defer(redis_loop(s->redis), &c->answer, answer_known, c);
+    } else {
+        ask(c);
     }
-    memcpy(key, s->prefix.p, s->prefix.n);
-    memcpy(key + s->prefix.n, hash, CRYPTO_SHA256_HEX);
-    get[1] = str_make(key, s->prefix.n + CRYPTO_SHA256_HEX);
-    c->call = redis_command(s->redis, on_record, c, COUNTOF(get), get);
     return c;
 }
 
+/* --- leaving --- */
+
+static void on_left(void *arg UNUSED, bool changed UNUSED,
+                    const struct gw_error *e UNUSED)
+{
+}
+
+struct str key_store_slot(struct arena *a, struct str request_id)
+{
+    return arena_printf(a, SLOT_PREFIX "%.*s", STR_ARG(request_id));
+}
+
+void key_store_leave(struct key_store *s, struct str request_id)
+{
+    char slot[SLOT_BYTES];
+
+    ASSERT(request_id.n <= LIMIT_ID_BYTES);
+    snprintf(slot, sizeof(slot), SLOT_PREFIX "%.*s", STR_ARG(request_id));
+    (void)quota_release(s->redis, str_of(slot), on_left, NULL);
+}
+
+/* The script under way is carried out all the same, and before this. */
 void key_store_cancel(struct key_store_call *c)
 {
-    if (c->call)
+    struct key_store *s = c->s;
+
+    if (!c->call) {
+        loop_task_cancel(redis_loop(s->redis), &c->answer);
+    } else {
         redis_cancel(c->call);
-    else
-        loop_task_cancel(redis_loop(c->s->redis), &c->answer);
+        if (c->takes_slot)
+            (void)quota_release(s->redis, str_of(c->slot), on_left, NULL);
+    }
     call_done(c);
-}
-
-/* --- administration --- */
-
-static void on_done(void *arg, const struct redis_value *v,
-                    const struct gw_error *e)
-{
-    struct done *w = arg;
-
-    w->fn(w->arg, v && v->integer == 1, e);
-}
-
-static void on_raw(void *arg, const struct redis_value *v,
-                   const struct gw_error *e)
-{
-    struct raw *w = arg;
-
-    w->fn(w->arg, v ? v->str : STR_NULL, e);
-}
-
-static struct redis_call *tell_done(struct redis_call *c,
-                                    key_store_done_callback *fn, void *arg)
-{
-    struct done *w = redis_room(c, sizeof(*w));
-
-    w->fn = fn;
-    w->arg = arg;
-    return c;
-}
-
-static struct redis_call *tell_raw(struct redis_call *c,
-                                   key_store_raw_callback *fn, void *arg)
-{
-    struct raw *w = redis_room(c, sizeof(*w));
-
-    w->fn = fn;
-    w->arg = arg;
-    return c;
-}
-
-static struct str key_of(struct arena *a, const char *hash)
-{
-    return schema_key(a, SCHEMA_KEY, str_of(hash));
-}
-
-static struct str or_empty(struct str s)
-{
-    return s.p ? s : STR("");
-}
-
-struct redis_call *key_store_put(struct key_store *s, const char *hash,
-                                 struct str alias, int64_t created_s,
-                                 struct str record, key_store_done_callback *fn,
-                                 void *arg)
-{
-    struct arena *a = arena_new();
-    struct str keys[] = {key_of(a, hash), STR(SCHEMA_KEY_INDEX),
-                         STR(SCHEMA_KEY_ALIAS)};
-    struct str args[] = {str_of(hash), or_empty(alias),
-                         arena_printf(a, "%" PRId64, created_s), record};
-    struct redis_call *c = redis_eval(s->redis, on_done, NULL, &put_script,
-                                      COUNTOF(keys), keys, COUNTOF(args), args);
-
-    arena_free(a);
-    return tell_done(c, fn, arg);
-}
-
-struct redis_call *key_store_replace(struct key_store *s, const char *old_hash,
-                                     struct str old_record, const char *hash,
-                                     struct str alias, struct str record,
-                                     key_store_done_callback *fn, void *arg)
-{
-    struct arena *a = arena_new();
-    struct str keys[] = {key_of(a, old_hash), key_of(a, hash),
-                         STR(SCHEMA_KEY_INDEX), STR(SCHEMA_KEY_ALIAS)};
-    struct str args[] = {str_of(old_hash), old_record, str_of(hash),
-                         or_empty(alias), record};
-    struct redis_call *c = redis_eval(s->redis, on_done, NULL, &replace_script,
-                                      COUNTOF(keys), keys, COUNTOF(args), args);
-
-    arena_free(a);
-    return tell_done(c, fn, arg);
-}
-
-struct redis_call *key_store_set_member(struct key_store *s, const char *hash,
-                                        const char *member, struct str value,
-                                        key_store_raw_callback *fn, void *arg)
-{
-    struct arena *a = arena_new();
-    struct str key = key_of(a, hash);
-    struct str args[] = {str_of(member), value};
-    struct redis_call *c = redis_eval(s->redis, on_raw, NULL, &set_script, 1,
-                                      &key, COUNTOF(args), args);
-
-    arena_free(a);
-    return tell_raw(c, fn, arg);
-}
-
-struct redis_call *key_store_raw(struct key_store *s, const char *hash,
-                                 key_store_raw_callback *fn, void *arg)
-{
-    struct arena *a = arena_new();
-    struct str get[] = {STR("GET"), key_of(a, hash)};
-    struct redis_call *c =
-        redis_command(s->redis, on_raw, NULL, COUNTOF(get), get);
-
-    arena_free(a);
-    return tell_raw(c, fn, arg);
-}
-
-struct redis_call *key_store_delete(struct key_store *s, const char *hash,
-                                    key_store_done_callback *fn, void *arg)
-{
-    struct arena *a = arena_new();
-    struct str keys[] = {key_of(a, hash), STR(SCHEMA_KEY_INDEX),
-                         STR(SCHEMA_KEY_ALIAS)};
-    struct str name = str_of(hash);
-    struct redis_call *c = redis_eval(s->redis, on_done, NULL, &delete_script,
-                                      COUNTOF(keys), keys, 1, &name);
-
-    arena_free(a);
-    return tell_done(c, fn, arg);
-}
-
-struct redis_call *key_store_by_alias(struct key_store *s, struct str alias,
-                                      key_store_raw_callback *fn, void *arg)
-{
-    struct str get[] = {STR("HGET"), STR(SCHEMA_KEY_ALIAS), or_empty(alias)};
-
-    return tell_raw(redis_command(s->redis, on_raw, NULL, COUNTOF(get), get),
-                    fn, arg);
-}
-
-static void on_list(void *arg, const struct redis_value *v,
-                    const struct gw_error *e)
-{
-    struct list *w = arg;
-    struct key_store_entry *all;
-    struct str hash;
-    size_t n, i;
-
-    if (e->err != GW_OK) {
-        w->fn(w->arg, NULL, 0, 0, e);
-        return;
-    }
-    n = v->n / 2;
-    all = arena_alloc(w->arena, n * sizeof(*all));
-    for (i = 0; i < n; i++) {
-        hash = redis_at(v, 1 + 2 * i).str;
-        memcpy(all[i].hash, hash.p, MIN(hash.n, (size_t)CRYPTO_SHA256_HEX));
-        all[i].record = arena_dup(w->arena, redis_at(v, 2 + 2 * i).str);
-    }
-    w->fn(w->arg, all, n, redis_at(v, 0).integer, e);
-}
-
-struct redis_call *key_store_list(struct key_store *s, struct arena *a,
-                                  size_t offset, size_t limit,
-                                  key_store_list_callback *fn, void *arg)
-{
-    struct str keys[] = {STR(SCHEMA_KEY_INDEX), s->prefix};
-    struct str args[] = {arena_printf(a, "%zu", offset),
-                         arena_printf(a, "%zu", limit)};
-    struct redis_call *c = redis_eval(s->redis, on_list, NULL, &list_script,
-                                      COUNTOF(keys), keys, COUNTOF(args), args);
-    struct list *w = redis_room(c, sizeof(*w));
-
-    ASSERT(limit > 0);
-    *w = (struct list){fn, arg, a};
-    return c;
 }
 
 /* --- the whole --- */
+
+struct redis *key_store_redis(const struct key_store *s)
+{
+    return s->redis;
+}
 
 struct key_store *key_store_open(struct redis *r)
 {
     struct key_store *s = xcalloc(1, sizeof(*s));
 
     s->redis = r;
-    s->arena = arena_new();
-    s->prefix = schema_key(s->arena, SCHEMA_KEY, STR(""));
-    ASSERT(s->prefix.n + CRYPTO_SHA256_HEX <= KEY_BYTES);
+    s->cache = key_cache_new();
     return s;
 }
 
@@ -472,8 +425,6 @@ void key_store_close(struct key_store *s)
         key_store_cancel(s->pending);
     LL_FOREACH_SAFE(s->idle, c, next)
     free(c);
-    forget_all(&s->kept);
-    forget_all(&s->fixed);
-    arena_free(s->arena);
+    key_cache_free(s->cache);
     free(s);
 }

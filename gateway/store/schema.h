@@ -1,36 +1,52 @@
 /* schema.h -- every Redis key: its pattern, type, life and who writes it.
  *
  * All keys of one script share a hash tag (the braces), so Redis Cluster can
- * hold them. <owner> is struct vkey's owner; <ulid> are the last 26 characters
- * of an id. In what stands for a <part>, the bytes { } % come as %7B %7D %25,
- * so that no part can move the tag or look like another key.
+ * hold them: the files of an owner have one; keys, teams, quotas and journal
+ * have one together. <owner> is struct vkey's owner; <scope> is whom quotas
+ * are charged to ("k:<key id>", "t:<team id>", "p:<provider>", "all"); <day>
+ * counts from 1970-01-01, UTC; <ulid> are the last 26 characters of an id.
  *
- * clang-format off
- * | key                                  | type   | holds | life            |
- * written by  |
- * |--------------------------------------|--------|------------------------------|-----------------|-------------|
- * | fm:{o:<owner>}:f:<file id>           | string | file record, JSON | until
- * deleted   | file_store  | | fm:{o:<owner>}:idx                   | zset 0 |
- * "<ulid> <file id>": all      | with the record | file_store  | |
- * fm:{o:<owner>}:idx:p:<purpose>       | zset 0 | the same, of one purpose |
- * with the record | file_store  | | fm:{o:<owner>}:idx:v:<provider>      | zset
- * 0 | the same, of one provider    | with the record | file_store  | |
- * fm:{o:<owner>}:idx:pv:<purpose>:<provider> | zset 0 | both | with the record
- * | file_store  | | fm:{u:<provider>}:<upstream id>      | string | "<owner>
- * <file id>"          | with the record | file_store  | | fm:{keys}:<sha256> |
- * string | virtual key, JSON            | until deleted   | key_store   | |
- * fm:{keys}:index                      | zset   | sha256, score created (s) |
- * with the key    | key_store   | | fm:{keys}:alias                      | hash
- * | key_alias -> sha256          | with the key    | key_store   | |
- * fm:{journal}:entries                 | hash   | file id -> entry, JSON |
- * until cleared   | journal     | | fm:{journal}:due                     | zset
- * | file id, score: lease end ms | until cleared   | journal     | |
- * fm:{journal}:tries                   | hash   | file id -> sweeps that tried
- * | until cleared   | journal     | | fm:{journal}:sweeper                 |
- * string | who sweeps                   | lease, 30 s     | journal     |
- * clang-format on
+ * In what stands for a <part> of an owner's or a provider's keys, the bytes
+ * { } % come as %7B %7D %25, so that no part can move the tag or look like
+ * another key. Behind {gw} the last part stands as it is: nothing follows it
+ * that it could be taken for, and scripts can append it.
+ */
+/* clang-format off */
+/*  key                                        type    holds                                life             written by
  *
- * The member of an index starts with the ULID, so that its byte order is the
+ *  fm:{o:<owner>}:f:<file id>                 string  file record, JSON                    until deleted    file_store
+ *  fm:{o:<owner>}:idx                         zset 0  "<ulid> <file id>": all              with the record  file_store
+ *  fm:{o:<owner>}:idx:p:<purpose>             zset 0  the same, of one purpose             with the record  file_store
+ *  fm:{o:<owner>}:idx:v:<provider>            zset 0  the same, of one provider            with the record  file_store
+ *  fm:{o:<owner>}:idx:pv:<purpose>:<provider> zset 0  both                                 with the record  file_store
+ *  fm:{u:<provider>}:<upstream id>            string  "<owner> <file id>"                  with the record  file_store
+ *
+ *  fm:{expiry}                                zset    "<owner> <file id>", score it ends (s) with the record  expiry
+ *
+ *  fm:{gw}:key:<sha256>                       string  virtual key, JSON                    until deleted    key_store
+ *  fm:{gw}:keys                               zset    sha256, score created (s)            with the key     key_store
+ *  fm:{gw}:keys:t:<team id>                   zset    the same, of one team                with the key     key_store
+ *  fm:{gw}:keys:u:<user id>                   zset    the same, of one user                with the key     key_store
+ *  fm:{gw}:alias                              hash    key_alias -> sha256                  with the key     key_store
+ *  fm:{gw}:team:<team id>                     string  team, JSON                           until deleted    team_store
+ *  fm:{gw}:teams                              zset    team id, score created (s)           with the team    team_store
+ *
+ *  fm:{gw}:entries                            hash    file id -> entry, JSON               until cleared    journal, quota
+ *  fm:{gw}:tries                              hash    file id -> sweeps that tried         with the entry   journal
+ *  fm:{gw}:sweeper                            string  who sweeps                           lease, 30 s      journal
+ *  fm:{gw}:due                                zset    id, score: lease end ms              with entry, hold journal, quota
+ *  fm:{gw}:holds                              hash    id -> what it holds, MessagePack     until it ends    quota, key_store
+ *  fm:{gw}:counted                            hash    file id -> bytes, scopes: the same   with the file    quota
+ *  fm:{gw}:use:<scope>                        hash    files, bytes, held_files, held_bytes,
+ *                                                     slots (requests under way)           for ever         quota, key_store
+ *  fm:{gw}:day:<day>:<scope>                  hash    requests, errors, up, down,
+ *                                                     held_up, held_down                   QUOTA_DAYS       quota
+ *  fm:{gw}:days:<day>                         zset 0  the scopes that have that day        QUOTA_DAYS       quota
+ *  fm:{gw}:rpm:<scope>                        list    times of requests, ms                60 s             key_store
+ */
+/* clang-format on */
+
+/* The member of an index starts with the ULID, so that its byte order is the
  * order of time over all namespaces, and a page is ZRANGEBYLEX. Times in the
  * journal are Redis's own clock: the processes' may differ.
  */
@@ -46,13 +62,25 @@
 #define SCHEMA_INDEX_PROVIDER "fm:{o:%}:idx:v:%"
 #define SCHEMA_INDEX_BOTH "fm:{o:%}:idx:pv:%:%"
 #define SCHEMA_UPSTREAM "fm:{u:%}:%"
-#define SCHEMA_KEY "fm:{keys}:%"
-#define SCHEMA_KEY_INDEX "fm:{keys}:index"
-#define SCHEMA_KEY_ALIAS "fm:{keys}:alias"
-#define SCHEMA_JOURNAL "fm:{journal}:entries"
-#define SCHEMA_JOURNAL_DUE "fm:{journal}:due"
-#define SCHEMA_JOURNAL_TRIES "fm:{journal}:tries"
-#define SCHEMA_SWEEPER "fm:{journal}:sweeper"
+/* Behind the ones that end in a colon comes the last part, as it is. */
+#define SCHEMA_KEY "fm:{gw}:key:"
+#define SCHEMA_KEY_INDEX "fm:{gw}:keys"
+#define SCHEMA_KEY_TEAM "fm:{gw}:keys:t:"
+#define SCHEMA_KEY_USER "fm:{gw}:keys:u:"
+#define SCHEMA_KEY_ALIAS "fm:{gw}:alias"
+#define SCHEMA_TEAM "fm:{gw}:team:"
+#define SCHEMA_TEAM_INDEX "fm:{gw}:teams"
+#define SCHEMA_JOURNAL "fm:{gw}:entries"
+#define SCHEMA_JOURNAL_TRIES "fm:{gw}:tries"
+#define SCHEMA_SWEEPER "fm:{gw}:sweeper"
+#define SCHEMA_DUE "fm:{gw}:due"
+#define SCHEMA_HOLDS "fm:{gw}:holds"
+#define SCHEMA_COUNTED "fm:{gw}:counted"
+#define SCHEMA_USE "fm:{gw}:use:"
+#define SCHEMA_DAY "fm:{gw}:day:"
+#define SCHEMA_DAYS "fm:{gw}:days:"
+#define SCHEMA_EXPIRY "fm:{expiry}"
+#define SCHEMA_RPM "fm:{gw}:rpm:"
 
 /* The key of a pattern, its parts (struct str) in order. */
 #define schema_key(arena, pattern, ...)                                        \

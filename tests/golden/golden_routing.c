@@ -90,6 +90,17 @@ static const struct vkey *read_key(struct golden_case *c, struct str name)
     return key;
 }
 
+static const struct vteam *read_team(struct golden_case *c, struct str name)
+{
+    struct str head = arena_printf(c->arena, "team %.*s", STR_ARG(name));
+    struct vteam *team = arena_new_of(c->arena, struct vteam);
+    struct gw_error e = {0};
+
+    if (vteam_parse(c->arena, golden_input(c, head.p), team, &e) != GW_OK)
+        golden_fail(c, "%s: %s", head.p, e.message);
+    return team;
+}
+
 static bool holds_word(struct str lines, const char *word)
 {
     struct str line;
@@ -160,6 +171,8 @@ static void decide(struct golden_case *c, const struct config *config,
 {
     struct str name = golden_value(c, lines, "key");
     const struct vkey *key = name.p ? read_key(c, name) : NULL;
+    struct str of = golden_value(c, lines, "team");
+    const struct vteam *team = of.p ? read_team(c, of) : NULL;
     struct route_decision d;
     struct route_facts facts;
     struct route_hints hints;
@@ -168,8 +181,8 @@ static void decide(struct golden_case *c, const struct config *config,
 
     read_facts(c, lines, key, &facts);
     read_hints(c, lines, &hints);
-    if (router_decide(&config->routing, providers, key, &hints, &facts, &d,
-                      &needs_fields, &e) != e.err)
+    if (router_decide(&config->routing, providers, key, team, &hints, &facts,
+                      &d, &needs_fields, &e) != e.err)
         golden_fail(c, "the result is not the error");
     show(out, &d, needs_fields, &e);
 }

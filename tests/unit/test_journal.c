@@ -1,7 +1,7 @@
 /* test_journal.c -- entries, leases, rivals and the sweeper's lead. */
 #include "redis_fixture.h"
 
-#include "gateway/store/journal.h"
+#include "gateway/store/quota.h"
 
 #define LONG_MS 600000
 
@@ -122,6 +122,7 @@ static struct journal_entry sample(const char *id)
 
 static void same(const struct journal_entry *a, const struct journal_entry *b)
 {
+    assert_int_equal(a->kind, b->kind);
     assert_true(str_eq(a->id, b->id));
     assert_true(str_eq(a->owner, b->owner));
     assert_true(str_eq(a->key_hash, b->key_hash));
@@ -172,8 +173,8 @@ static void a_renewed_lease_is_not_due(void **state)
     /* One that is not there is not brought back, and is told. */
     assert_false(renew(f, ids, 3, 1));
     wait_until_due(f);
-    assert_int_equal(fx_int(f, "ZCARD fm:{journal}:due"), 2);
-    assert_int_equal(fx_int(f, "HLEN fm:{journal}:entries"), 2);
+    assert_int_equal(fx_int(f, "ZCARD fm:{gw}:due"), 2);
+    assert_int_equal(fx_int(f, "HLEN fm:{gw}:entries"), 2);
 }
 
 static void a_cleared_entry_leaves_nothing(void **state)
@@ -248,8 +249,7 @@ static void the_longest_due_come_first_and_not_more_than_asked(void **state)
         snprintf(id, sizeof(id), "file-%02d", i);
         j = sample(id);
         begin(f, &j, LONG_MS);
-        snprintf(line, sizeof(line), "ZADD fm:{journal}:due %d %s", 1000 - i,
-                 id);
+        snprintf(line, sizeof(line), "ZADD fm:{gw}:due %d %s", 1000 - i, id);
         fx_ok(f, line);
     }
     assert_int_equal(due(f, a, 5, &d), 5);
@@ -266,10 +266,10 @@ static void a_broken_entry_does_not_hide_the_others(void **state)
     struct journal_entry j = sample("file-2");
     struct due d;
 
-    fx_ok(f, "HSET fm:{journal}:entries file-1 {broken");
-    fx_ok(f, "ZADD fm:{journal}:due 1 file-1");
+    fx_ok(f, "HSET fm:{gw}:entries file-1 {broken");
+    fx_ok(f, "ZADD fm:{gw}:due 1 file-1");
     begin(f, &j, 1);
-    fx_ok(f, "ZADD fm:{journal}:due 2 file-2");
+    fx_ok(f, "ZADD fm:{gw}:due 2 file-2");
     assert_int_equal(due(f, a, 64, &d), 1);
     same(&d.v[0], &j);
     arena_free(a);
@@ -316,7 +316,7 @@ static void a_dead_entry_alike_is_no_rival(void **state)
     begin(f, &mine, LONG_MS);
     begin(f, &other, LONG_MS);
     assert_true(has_rival(f, &mine));
-    fx_ok(f, "ZADD fm:{journal}:due 1 file-2");
+    fx_ok(f, "ZADD fm:{gw}:due 1 file-2");
     assert_false(has_rival(f, &mine));
     /* Put off: its lease is in the future again, but nobody uploads. Two such
      * entries would otherwise wait for each other. */
@@ -324,6 +324,62 @@ static void a_dead_entry_alike_is_no_rival(void **state)
     assert_false(has_rival(f, &mine));
     renew(f, &id, 1, LONG_MS);
     assert_true(has_rival(f, &mine));
+}
+
+static void a_deletion_is_told_as_such_and_is_no_rival(void **state)
+{
+    struct fx *f = *state;
+    struct arena *a = arena_new();
+    struct journal_entry mine = sample("file-1"), other = sample("file-2");
+    struct due d;
+
+    other.kind = JOURNAL_DELETE;
+    begin(f, &mine, LONG_MS);
+    begin(f, &other, LONG_MS);
+    assert_false(has_rival(f, &mine));
+    begin(f, &other, 1);
+    wait_until_due(f);
+    assert_int_equal(due(f, a, 64, &d), 1);
+    same(&d.v[0], &other);
+    arena_free(a);
+}
+
+static void an_entry_of_an_unknown_kind_stays_and_is_not_told(void **state)
+{
+    struct fx *f = *state;
+
+    fx_ok(f, "HSET fm:{gw}:entries file-1 "
+             "{\"id\":\"file-1\",\"provider\":\"p\",\"kind\":\"x\"}");
+    fx_ok(f, "ZADD fm:{gw}:due 1 file-1");
+    assert_int_equal(count_due(f), 0);
+    assert_int_equal(fx_int(f, "HLEN fm:{gw}:entries"), 1);
+}
+
+static void on_held(void *arg, const struct quota_verdict *v,
+                    const struct gw_error *e)
+{
+    assert_int_equal(e->err, GW_OK);
+    assert_int_equal(v->limit, QUOTA_NONE);
+    *(bool *)arg = true;
+}
+
+static void clearing_an_entry_leaves_the_lease_of_a_hold(void **state)
+{
+    struct fx *f = *state;
+    struct quota_who who = {.n = 1, .v = {{.id = STR("k:a")}}};
+    struct quota_amount most = {.files = 1};
+    struct journal_entry j = sample("file-1");
+    bool is_held = false;
+
+    quota_hold(f->r, j.id, &who, &most, &j, 1, on_held, &is_held);
+    fx_until(f, fx_is_set, &is_held);
+    wait_until_due(f);
+    assert_int_equal(fx_int(f, "HLEN fm:{gw}:holds"), 1);
+    assert_true(clear(f, "file-1"));
+    assert_int_equal(fx_int(f, "ZCARD fm:{gw}:due"), 1);
+    /* Without its entry it is the sweep's. */
+    assert_int_equal(count_due(f), 0);
+    assert_int_equal(fx_int(f, "EXISTS fm:{gw}:holds fm:{gw}:due"), 0);
 }
 
 static void one_process_leads(void **state)
@@ -334,16 +390,16 @@ static void one_process_leads(void **state)
     assert_true(lead(f, "one"));
     assert_true(lead(f, "one"));
     assert_false(lead(f, "two"));
-    left = fx_int(f, "PTTL fm:{journal}:sweeper");
+    left = fx_int(f, "PTTL fm:{gw}:sweeper");
     assert_true(left > 0 && left <= SWEEPER_LEASE_MS);
     /* A refused one must not renew it for the other. */
-    fx_ok(f, "PEXPIRE fm:{journal}:sweeper 5000");
+    fx_ok(f, "PEXPIRE fm:{gw}:sweeper 5000");
     assert_false(lead(f, "two"));
-    assert_true(fx_int(f, "PTTL fm:{journal}:sweeper") <= 5000);
+    assert_true(fx_int(f, "PTTL fm:{gw}:sweeper") <= 5000);
     assert_true(lead(f, "one"));
-    assert_true(fx_int(f, "PTTL fm:{journal}:sweeper") > 5000);
+    assert_true(fx_int(f, "PTTL fm:{gw}:sweeper") > 5000);
     /* Its lease ends. */
-    fx_ok(f, "PEXPIRE fm:{journal}:sweeper 1");
+    fx_ok(f, "PEXPIRE fm:{gw}:sweeper 1");
     while (!lead(f, "two"))
         fx_pause();
     assert_false(lead(f, "one"));
@@ -408,6 +464,9 @@ int main(void)
         WITH_REDIS(a_broken_entry_does_not_hide_the_others),
         WITH_REDIS(a_live_entry_alike_is_a_rival),
         WITH_REDIS(a_dead_entry_alike_is_no_rival),
+        WITH_REDIS(a_deletion_is_told_as_such_and_is_no_rival),
+        WITH_REDIS(an_entry_of_an_unknown_kind_stays_and_is_not_told),
+        WITH_REDIS(clearing_an_entry_leaves_the_lease_of_a_hold),
         WITH_REDIS(one_process_leads),
         WITH_REDIS(calls_fail_once_each_without_redis),
         WITH_REDIS(all_of_it_works_in_a_cluster),

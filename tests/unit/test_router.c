@@ -32,8 +32,8 @@ static void test_candidates_outlive_the_request(void **st)
     bool needs_fields;
 
     (void)st;
-    assert_int_equal(router_decide(&conf, &providers, NULL, &hints, &facts, &d,
-                                   &needs_fields, &e),
+    assert_int_equal(router_decide(&conf, &providers, NULL, NULL, &hints,
+                                   &facts, &d, &needs_fields, &e),
                      GW_OK);
     memset(name, 'x', sizeof(name) - 1);
     assert_int_equal(d.n, 1);
@@ -50,8 +50,8 @@ static void test_a_failure_leaves_no_candidate(void **st)
     bool needs_fields = true;
 
     (void)st;
-    assert_int_equal(router_decide(&conf, &providers, NULL, &hints, &facts, &d,
-                                   &needs_fields, &e),
+    assert_int_equal(router_decide(&conf, &providers, NULL, NULL, &hints,
+                                   &facts, &d, &needs_fields, &e),
                      GW_UNKNOWN_PROVIDER);
     assert_int_equal(d.n, 0);
     assert_false(needs_fields);
@@ -74,8 +74,8 @@ static void test_a_long_name_fits_into_the_reason_and_the_message(void **st)
     bool needs_fields;
 
     (void)st;
-    assert_int_equal(router_decide(&conf, &providers, NULL, &hints, &facts, &d,
-                                   &needs_fields, &e),
+    assert_int_equal(router_decide(&conf, &providers, NULL, NULL, &hints,
+                                   &facts, &d, &needs_fields, &e),
                      GW_OK);
     assert_int_equal(d.n, 1);
     assert_int_equal(strlen(d.reason), sizeof(d.reason) - 1);
@@ -91,8 +91,8 @@ static void test_without_providers_nothing_can_be_decided(void **st)
     bool needs_fields;
 
     (void)st;
-    assert_int_not_equal(router_decide(&conf, &none, NULL, &hints, &facts, &d,
-                                       &needs_fields, &e),
+    assert_int_not_equal(router_decide(&conf, &none, NULL, NULL, &hints, &facts,
+                                       &d, &needs_fields, &e),
                          GW_OK);
     assert_int_equal(d.n, 0);
 }
@@ -120,8 +120,8 @@ static struct tally draw_often(const int64_t weights[3], unsigned times)
         struct gw_error e = {0};
         bool needs_fields;
 
-        assert_int_equal(router_decide(&conf, &providers, NULL, &hints, &f, &d,
-                                       &needs_fields, &e),
+        assert_int_equal(router_decide(&conf, &providers, NULL, NULL, &hints,
+                                       &f, &d, &needs_fields, &e),
                          GW_OK);
         assert_int_equal(d.n, 3);
         for (size_t i = 0; i < 3; i++) {

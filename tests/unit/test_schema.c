@@ -25,8 +25,6 @@ static void the_patterns_give_these_keys(void **state)
          "fm:{o:u:y}:idx:pv:batch:az");
     same(schema_key(a, SCHEMA_UPSTREAM, STR("az"), STR("file-9")),
          "fm:{u:az}:file-9");
-    same(schema_key(a, SCHEMA_KEY, STR("cafe")), "fm:{keys}:cafe");
-    same(schema_key(a, SCHEMA_KEY, STR("")), "fm:{keys}:");
     arena_free(a);
 }
 

@@ -58,13 +58,16 @@ static const char *build(const char *request, const char *old,
                          struct gw_error *e)
 {
     const struct json *before = old[0] ? parsed(old) : NULL;
+    struct vkey_build how = {
+        .key_name = before ? STR("") : STR("sk-...wxyz"),
+        .now_s = NOW,
+    };
     struct buf b;
     const char *text = NULL;
 
     *e = (struct gw_error){0};
     buf_init(&b, MIB);
-    if (vkey_build(arena, parsed(request), before,
-                   before ? STR("") : STR("sk-...wxyz"), NOW, &b, e) == GW_OK)
+    if (vkey_build(arena, parsed(request), before, &how, &b, e) == GW_OK)
         text = arena_cstr(arena, buf_str(&b));
     buf_release(&b);
     return text;
@@ -104,7 +107,7 @@ static void test_an_empty_record_allows_everything(void **st)
     assert_int_equal(k.operations, VKEY_OPS_ALL);
     assert_int_equal(k.providers.n + k.purposes.n + k.models.n + k.tags.n, 0);
     assert_str(k.default_provider, "");
-    assert_true(vkey_may_use(&k, STR("anything")));
+    assert_true(vkey_may_use(&k, NULL, STR("anything")));
 }
 
 static void test_all_members_are_read(void **st)
@@ -115,7 +118,10 @@ static void test_all_members_are_read(void **st)
         "\"created_at\":1764601199,\"operations\":[\"create\",\"list\"],"
         "\"providers\":[\"a\",\"b\"],\"purposes\":[\"batch\"],"
         "\"models\":[\"m\"],\"tags\":[\"x\",\"y\"],\"default_provider\":\"b\","
-        "\"max_file_bytes\":5,\"file_expiry_seconds\":60,\"rpm_limit\":7}");
+        "\"max_file_bytes\":5,\"file_expiry_seconds\":60,\"rpm_limit\":7,"
+        "\"max_parallel_requests\":8,\"max_files\":9,"
+        "\"max_storage_bytes\":10,\"max_upload_bytes_per_day\":11,"
+        "\"max_download_bytes_per_day\":12,\"key_id\":\"first\"}");
 
     (void)st;
     assert_str(k.key_alias, "ci");
@@ -132,8 +138,24 @@ static void test_all_members_are_read(void **st)
     assert_str(k.models.v[0], "m");
     assert_str(k.tags.v[1], "y");
     assert_str(k.default_provider, "b");
-    assert_int_equal(k.max_file_bytes, 5);
+    assert_int_equal(k.limits.file_bytes, 5);
     assert_int_equal(k.file_expiry_s, 60);
+    assert_int_equal(k.limits.rpm, 7);
+    assert_int_equal(k.limits.parallel, 8);
+    assert_int_equal(k.limits.files, 9);
+    assert_int_equal(k.limits.storage_bytes, 10);
+    assert_int_equal(k.limits.upload_day_bytes, 11);
+    assert_int_equal(k.limits.download_day_bytes, 12);
+    assert_str(k.id, "first");
+}
+
+static void test_the_id_is_the_first_hash_and_names_owner_and_quotas(void **st)
+{
+    (void)st;
+    assert_str(key_of("{}").id, HASH);
+    assert_str(key_of("{}").scope, "k:" HASH);
+    assert_str(key_of("{\"key_id\":\"abc\"}").owner, "k:abc");
+    assert_str(key_of("{\"key_id\":\"abc\",\"team_id\":\"t\"}").scope, "k:abc");
 }
 
 static void test_the_owner_is_the_team_else_the_user_else_the_key(void **st)
@@ -212,7 +234,7 @@ static void test_a_blocked_key_is_refused(void **st)
     struct gw_error e = {0};
 
     (void)st;
-    assert_int_equal(vkey_check(&k, NOW, &e), GW_KEY_BLOCKED);
+    assert_int_equal(vkey_check(&k, NULL, NOW, &e), GW_KEY_BLOCKED);
 }
 
 static void test_a_key_expires_at_its_second(void **st)
@@ -221,8 +243,8 @@ static void test_a_key_expires_at_its_second(void **st)
     struct gw_error e = {0};
 
     (void)st;
-    assert_int_equal(vkey_check(&k, NOW - 1, &e), GW_OK);
-    assert_int_equal(vkey_check(&k, NOW, &e), GW_KEY_EXPIRED);
+    assert_int_equal(vkey_check(&k, NULL, NOW - 1, &e), GW_OK);
+    assert_int_equal(vkey_check(&k, NULL, NOW, &e), GW_KEY_EXPIRED);
 }
 
 static void test_each_operation_is_checked_on_its_own(void **st)
@@ -238,8 +260,9 @@ static void test_each_operation_is_checked_on_its_own(void **st)
         for (size_t n = 0; n < COUNTOF(names); n++) {
             struct gw_error e = {0};
 
-            assert_int_equal(vkey_check_op(&k, (enum vkey_ops)(1 << n), &e),
-                             n == i ? GW_OK : GW_OPERATION_NOT_ALLOWED);
+            assert_int_equal(
+                vkey_check_op(&k, NULL, (enum vkey_ops)(1 << n), &e),
+                n == i ? GW_OK : GW_OPERATION_NOT_ALLOWED);
         }
     }
 }
@@ -251,13 +274,13 @@ static void test_a_purpose_outside_the_list_is_refused_by_name(void **st)
     struct gw_error e = {0};
 
     (void)st;
-    assert_int_equal(vkey_check_purpose(&k, STR("vision"), &e), GW_OK);
-    assert_int_equal(vkey_check_purpose(&any, STR("x"), &e), GW_OK);
-    assert_int_equal(vkey_check_purpose(&k, STR("batc"), &e),
+    assert_int_equal(vkey_check_purpose(&k, NULL, STR("vision"), &e), GW_OK);
+    assert_int_equal(vkey_check_purpose(&any, NULL, STR("x"), &e), GW_OK);
+    assert_int_equal(vkey_check_purpose(&k, NULL, STR("batc"), &e),
                      GW_PURPOSE_NOT_ALLOWED);
     assert_string_equal(e.param, "purpose");
     e = (struct gw_error){0};
-    assert_int_equal(vkey_check_purpose(&k, STR(""), &e),
+    assert_int_equal(vkey_check_purpose(&k, NULL, STR(""), &e),
                      GW_PURPOSE_NOT_ALLOWED);
 }
 
@@ -266,10 +289,140 @@ static void test_a_provider_must_be_in_the_list_exactly(void **st)
     struct vkey k = key_of("{\"providers\":[\"openai\",\"local\"]}");
 
     (void)st;
-    assert_true(vkey_may_use(&k, STR("local")));
-    assert_false(vkey_may_use(&k, STR("loca")));
-    assert_false(vkey_may_use(&k, STR("locals")));
-    assert_false(vkey_may_use(&k, STR("")));
+    assert_true(vkey_may_use(&k, NULL, STR("local")));
+    assert_false(vkey_may_use(&k, NULL, STR("loca")));
+    assert_false(vkey_may_use(&k, NULL, STR("locals")));
+    assert_false(vkey_may_use(&k, NULL, STR("")));
+}
+
+/* --- key and team together --- */
+
+static struct vteam team_of(const char *record)
+{
+    struct gw_error e = {0};
+    struct vteam t;
+
+    if (vteam_parse(arena, str_of(record), &t, &e) != GW_OK)
+        fail_msg("%s", e.message);
+    return t;
+}
+
+static void test_a_key_of_a_blocked_team_is_refused_and_told_why(void **st)
+{
+    struct vteam t = team_of("{\"team_id\":\"red\",\"blocked\":true}");
+    struct vkey k = key_of("{\"team_id\":\"red\"}");
+    struct gw_error e = {0};
+
+    (void)st;
+    assert_int_equal(vkey_check(&k, NULL, NOW, &e), GW_OK);
+    assert_int_equal(vkey_check(&k, &t, NOW, &e), GW_KEY_BLOCKED);
+    assert_string_equal(e.message, "the team 'red' of this API key is blocked");
+}
+
+static void test_an_operation_must_be_allowed_by_both(void **st)
+{
+    struct vteam t =
+        team_of("{\"team_id\":\"t\",\"operations\":[\"read\",\"list\"]}");
+    struct vkey k = key_of("{\"operations\":[\"read\",\"delete\"]}");
+    struct gw_error e = {0};
+
+    (void)st;
+    assert_int_equal(vkey_check_op(&k, &t, VKEY_READ, &e), GW_OK);
+    assert_int_equal(vkey_check_op(&k, &t, VKEY_LIST, &e),
+                     GW_OPERATION_NOT_ALLOWED);
+    assert_string_equal(e.message, "this API key may not list files");
+    err_clear(&e);
+    assert_int_equal(vkey_check_op(&k, &t, VKEY_DELETE, &e),
+                     GW_OPERATION_NOT_ALLOWED);
+    assert_string_equal(e.message,
+                        "the team of this API key may not delete files");
+}
+
+static void test_providers_and_purposes_must_be_allowed_by_both(void **st)
+{
+    struct vteam t = team_of("{\"team_id\":\"t\",\"providers\":[\"a\",\"b\"],"
+                             "\"purposes\":[\"batch\"]}");
+    struct vkey k = key_of("{\"providers\":[\"b\",\"c\"]}"), any = key_of("{}");
+    struct gw_error e = {0};
+
+    (void)st;
+    assert_true(vkey_may_use(&k, &t, STR("b")));
+    assert_false(vkey_may_use(&k, &t, STR("a")));
+    assert_false(vkey_may_use(&k, &t, STR("c")));
+    assert_true(vkey_may_use(&any, &t, STR("a")));
+    assert_false(vkey_may_use(&any, &t, STR("c")));
+    assert_int_equal(vkey_check_purpose(&any, &t, STR("batch"), &e), GW_OK);
+    assert_int_equal(vkey_check_purpose(&any, &t, STR("vision"), &e),
+                     GW_PURPOSE_NOT_ALLOWED);
+    assert_string_equal(
+        e.message, "the team of this API key may not use the purpose 'vision'");
+}
+
+static void test_a_model_must_be_allowed_by_both(void **st)
+{
+    static const struct {
+        const char *key, *team;
+        bool is_allowed;
+    } cases[] = {
+        {"[]", "[]", true},
+        {"[\"gpt\"]", "[]", true},
+        {"[\"gpt\"]", "[\"gpt\"]", true},
+        {"[\"gpt\"]", "[\"llama\"]", false},
+        {"[]", "[\"llama\"]", false},
+        {"[\"llama\"]", "[]", false},
+        {"[\"all-team-models\"]", "[\"gpt\"]", true},
+        {"[\"all-team-models\"]", "[\"llama\"]", false},
+        {"[\"all-proxy-models\"]", "[]", true},
+        {"[\"no-default-models\"]", "[]", false},
+        {"[\"g*\"]", "[\"*t\"]", true},
+        {"[\"openai/*\"]", "[]", false},
+    };
+
+    (void)st;
+    for (size_t i = 0; i < COUNTOF(cases); i++) {
+        struct vkey k =
+            key_of(arena_printf(arena, "{\"models\":%s}", cases[i].key).p);
+        struct vteam t =
+            team_of(arena_printf(arena, "{\"team_id\":\"t\",\"models\":%s}",
+                                 cases[i].team)
+                        .p);
+        struct gw_error e = {0};
+
+        if ((vkey_check_model(&k, &t, STR("gpt"), &e) == GW_OK) !=
+            cases[i].is_allowed)
+            fail_msg("%s %s", cases[i].key, cases[i].team);
+    }
+}
+
+static void test_defaults_are_the_keys_before_the_teams(void **st)
+{
+    struct vteam t = team_of("{\"team_id\":\"t\",\"default_provider\":\"b\","
+                             "\"file_expiry_seconds\":20}");
+    struct vkey own =
+        key_of("{\"default_provider\":\"a\",\"file_expiry_seconds\":10}");
+    struct vkey none = key_of("{}");
+
+    (void)st;
+    assert_str(vkey_default_provider(&own, &t), "a");
+    assert_str(vkey_default_provider(&none, &t), "b");
+    assert_str(vkey_default_provider(&none, NULL), "");
+    assert_int_equal(vkey_file_expiry(&own, &t), 10);
+    assert_int_equal(vkey_file_expiry(&none, &t), 20);
+    assert_int_equal(vkey_file_expiry(&none, NULL), 0);
+}
+
+static void test_the_smaller_bound_on_a_file_holds(void **st)
+{
+    struct vteam t = team_of("{\"team_id\":\"t\",\"max_file_bytes\":20}");
+    struct vkey less = key_of("{\"max_file_bytes\":10}");
+    struct vkey more = key_of("{\"max_file_bytes\":30}"), none = key_of("{}");
+
+    (void)st;
+    assert_int_equal(vkey_max_file_bytes(&less, &t), 10);
+    assert_int_equal(vkey_max_file_bytes(&more, &t), 20);
+    assert_int_equal(vkey_max_file_bytes(&none, &t), 20);
+    assert_int_equal(vkey_max_file_bytes(&more, NULL), 30);
+    assert_int_equal(vkey_max_file_bytes(&none, NULL), 0);
 }
 
 /* --- building --- */
@@ -287,11 +440,11 @@ static void test_all_members_are_written_in_the_table_s_order(void **st)
     (void)st;
     assert_builds(
         "{\"file_expiry_seconds\":86400,\"max_download_bytes_per_day\":\"1KB\","
-        "\"max_upload_bytes_per_day\":0,\"max_storage_bytes\":\"1.5GB\","
+        "\"max_upload_bytes_per_day\":1,\"max_storage_bytes\":\"1.5GB\","
         "\"max_files\":\"10\",\"max_file_bytes\":512,"
         "\"default_provider\":\"a\",\"operations\":[\"create\",\"batch\"],"
         "\"purposes\":[\"batch\"],\"providers\":[\"a\"],"
-        "\"max_parallel_requests\":3,\"rpm_limit\":0,\"blocked\":false,"
+        "\"max_parallel_requests\":3,\"rpm_limit\":60,\"blocked\":false,"
         "\"permissions\":{\"x\":true},\"tags\":[\"t\"],"
         "\"metadata\":{\"a\":[]},\"models\":[\"m\"],\"user_id\":\"u@h\","
         "\"team_id\":\"t-1\",\"key_alias\":\"my key\",\"duration\":\"30d\"}",
@@ -299,11 +452,11 @@ static void test_all_members_are_written_in_the_table_s_order(void **st)
         "{\"key_name\":\"sk-...wxyz\",\"key_alias\":\"my key\","
         "\"team_id\":\"t-1\",\"user_id\":\"u@h\",\"models\":[\"m\"],"
         "\"metadata\":{\"a\":[]},\"tags\":[\"t\"],\"permissions\":{\"x\":true},"
-        "\"blocked\":false,\"rpm_limit\":0,\"max_parallel_requests\":3,"
+        "\"blocked\":false,\"rpm_limit\":60,\"max_parallel_requests\":3,"
         "\"providers\":[\"a\"],\"purposes\":[\"batch\"],"
         "\"operations\":[\"create\",\"batch\"],\"default_provider\":\"a\","
         "\"max_file_bytes\":512,\"max_files\":10,"
-        "\"max_storage_bytes\":1610612736,\"max_upload_bytes_per_day\":0,"
+        "\"max_storage_bytes\":1610612736,\"max_upload_bytes_per_day\":1,"
         "\"max_download_bytes_per_day\":1024,\"file_expiry_seconds\":86400,"
         "\"expires\":1767193200,\"created_at\":1764601200,"
         "\"updated_at\":1764601200}");
@@ -352,6 +505,79 @@ static void test_a_duration_of_null_or_minus_one_means_for_ever(void **st)
                       "\"updated_at\":1764601200}");
 }
 
+static int64_t ends(const char *duration, int64_t now_s)
+{
+    struct vkey_build how = {.now_s = now_s};
+    struct gw_error e = {0};
+    struct vkey k;
+    struct buf b;
+
+    buf_init(&b, MIB);
+    if (vkey_build(
+            arena,
+            parsed(arena_printf(arena, "{\"duration\":\"%s\"}", duration).p),
+            NULL, &how, &b, &e) != GW_OK)
+        fail_msg("%s: %s", duration, e.message);
+    k = key_of(arena_cstr(arena, buf_str(&b)));
+    buf_release(&b);
+    return k.expires_s;
+}
+
+static void test_durations_are_written_as_litellm_writes_them(void **st)
+{
+    static const struct {
+        const char *text;
+        int64_t s;
+    } cases[] = {{"30s", 30},         {"30m", 1800},      {"12h", 43200},
+                 {"30d", 30 * 86400}, {"2w", 14 * 86400}, {"90", 90}};
+
+    (void)st;
+    for (size_t i = 0; i < COUNTOF(cases); i++)
+        assert_int_equal(ends(cases[i].text, NOW) - NOW, cases[i].s);
+}
+
+#define NOON(days) ((int64_t)(days)*86400 + 43200)
+
+static void test_a_month_ends_on_the_same_day_or_on_the_months_last(void **st)
+{
+    (void)st;
+    /* 2026-01-31, then 02-28, 03-31, 04-30, 2027-01-31, 2028-02-29. */
+    assert_int_equal(ends("1mo", NOON(20484)), NOON(20512));
+    assert_int_equal(ends("2mo", NOON(20484)), NOON(20543));
+    assert_int_equal(ends("3mo", NOON(20484)), NOON(20573));
+    assert_int_equal(ends("12mo", NOON(20484)), NOON(20849));
+    assert_int_equal(ends("25mo", NOON(20484)), NOON(21243));
+    /* 2025-12-15, then 2026-01-15. */
+    assert_int_equal(ends("1mo", NOON(20437)), NOON(20468));
+}
+
+static void test_a_new_secret_leaves_the_id_and_what_was_set(void **st)
+{
+    struct vkey_build how = {
+        .key_name = STR("sk-...new1"), .key_id = STR(HASH), .now_s = NOW};
+    struct gw_error e = {0};
+    struct buf b;
+
+    (void)st;
+    buf_init(&b, MIB);
+    assert_int_equal(
+        vkey_build(arena, NULL,
+                   parsed("{\"key_name\":\"sk-...old1\",\"max_files\":7,"
+                          "\"created_at\":5}"),
+                   &how, &b, &e),
+        GW_OK);
+    assert_string_equal(b.p,
+                        "{\"key_id\":\"" HASH "\",\"key_name\":\"sk-...new1\","
+                        "\"max_files\":7,\"created_at\":5,"
+                        "\"updated_at\":1764601200}");
+    how = (struct vkey_build){.now_s = NOW};
+    assert_builds("{\"max_files\":8}", arena_cstr(arena, buf_str(&b)),
+                  "{\"key_id\":\"" HASH "\",\"key_name\":\"sk-...new1\","
+                  "\"max_files\":8,\"created_at\":5,"
+                  "\"updated_at\":1764601200}");
+    buf_release(&b);
+}
+
 static void test_litellm_s_other_members_are_dropped(void **st)
 {
     (void)st;
@@ -390,6 +616,9 @@ static void test_values_of_the_wrong_kind_are_refused_by_name(void **st)
         {"{\"rpm_limit\":-1}", "rpm_limit"},
         {"{\"rpm_limit\":\"many\"}", "rpm_limit"},
         {"{\"rpm_limit\":\"1KB\"}", "rpm_limit"},
+        {"{\"rpm_limit\":0}", "rpm_limit"},
+        {"{\"key_id\":\"a\"}", "key_id"},
+        {"{\"team_alias\":\"a\"}", "team_alias"},
         {"{\"max_file_bytes\":0}", "max_file_bytes"},
         {"{\"max_file_bytes\":\"1XB\"}", "max_file_bytes"},
         {"{\"max_files\":4294967296}", "max_files"},
@@ -399,6 +628,12 @@ static void test_values_of_the_wrong_kind_are_refused_by_name(void **st)
         {"{\"duration\":\"30x\"}", "duration"},
         {"{\"duration\":\"0s\"}", "duration"},
         {"{\"duration\":\"40000d\"}", "duration"},
+        {"{\"duration\":\"0mo\"}", "duration"},
+        {"{\"duration\":\"-1mo\"}", "duration"},
+        {"{\"duration\":\"1201mo\"}", "duration"},
+        {"{\"duration\":\"mo\"}", "duration"},
+        {"{\"duration\":\"w\"}", "duration"},
+        {"{\"duration\":\"9999999w\"}", "duration"},
         {"[]", ""},
         {"\"x\"", ""},
     };
@@ -430,14 +665,15 @@ static void test_texts_and_lists_are_bounded(void **st)
 
 static void test_a_record_that_does_not_fit_is_refused(void **st)
 {
+    struct vkey_build how = {.key_name = STR("sk-...wxyz"), .now_s = NOW};
     struct gw_error e = {0};
     struct buf b;
 
     (void)st;
     buf_init(&b, 40);
-    assert_int_equal(vkey_build(arena, parsed("{\"key_alias\":\"a\"}"), NULL,
-                                STR("sk-...wxyz"), NOW, &b, &e),
-                     GW_INVALID_VALUE);
+    assert_int_equal(
+        vkey_build(arena, parsed("{\"key_alias\":\"a\"}"), NULL, &how, &b, &e),
+        GW_INVALID_VALUE);
     buf_release(&b);
 }
 
@@ -452,10 +688,14 @@ static void test_info_has_every_member_and_times_as_text(void **st)
     (void)st;
     buf_init(&b, MIB);
     json_out_init(&j, &b);
-    vkey_put_info(&j, NULL, HASH,
-                  parsed("{\"key_name\":\"sk-...abcd\",\"expires\":1764601200,"
-                         "\"created_at\":0,\"providers\":[\"a\"]}"));
+    json_open(&j, NULL, '{');
+    vkey_put_members(&j, HASH,
+                     parsed("{\"key_name\":\"sk-...abcd\","
+                            "\"expires\":1764601200,"
+                            "\"created_at\":0,\"providers\":[\"a\"]}"));
+    json_close(&j);
     v = parsed(b.p);
+    assert_str(json_str(json_get(v, "key_id")), HASH);
     assert_str(json_str(json_get(v, "token")), HASH);
     assert_str(json_str(json_get(v, "key_name")), "sk-...abcd");
     assert_str(json_str(json_get(v, "expires")), "2025-12-01T15:00:00.000Z");
@@ -477,9 +717,9 @@ static void test_info_without_a_hash_shows_none(void **st)
     buf_init(&b, MIB);
     json_out_init(&j, &b);
     json_open(&j, NULL, '{');
-    vkey_put_info(&j, "info", NULL, parsed("{}"));
+    vkey_put_members(&j, NULL, parsed("{}"));
     json_close(&j);
-    assert_true(json_is_object(json_get(parsed(b.p), "info")));
+    assert_true(json_is_object(parsed(b.p)));
     assert_null(strstr(b.p, "token"));
     buf_release(&b);
 }
@@ -539,6 +779,18 @@ int main(void)
         cmocka_unit_test(test_info_without_a_hash_shows_none),
         cmocka_unit_test(test_a_secret_is_new_each_time_and_shown_by_its_end),
         cmocka_unit_test(test_a_secret_is_stored_as_its_sha_256),
+        cmocka_unit_test(
+            test_the_id_is_the_first_hash_and_names_owner_and_quotas),
+        cmocka_unit_test(test_a_key_of_a_blocked_team_is_refused_and_told_why),
+        cmocka_unit_test(test_an_operation_must_be_allowed_by_both),
+        cmocka_unit_test(test_providers_and_purposes_must_be_allowed_by_both),
+        cmocka_unit_test(test_a_model_must_be_allowed_by_both),
+        cmocka_unit_test(test_defaults_are_the_keys_before_the_teams),
+        cmocka_unit_test(test_the_smaller_bound_on_a_file_holds),
+        cmocka_unit_test(test_durations_are_written_as_litellm_writes_them),
+        cmocka_unit_test(
+            test_a_month_ends_on_the_same_day_or_on_the_months_last),
+        cmocka_unit_test(test_a_new_secret_leaves_the_id_and_what_was_set),
     };
 
     return cmocka_run_group_tests(tests, setup, teardown);

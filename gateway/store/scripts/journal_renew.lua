@@ -1,7 +1,7 @@
--- The leases of uploads under way end later.
+-- The leases of entries and holds end later.
 -- KEYS: the ends of the leases, the tries
 -- ARGV: lease in ms, id, id, ...
--- 1 when all entries are there.
+-- 1 when all of them are there.
 local now = redis.call('TIME')
 local due = now[1] * 1000 + math.floor(now[2] / 1000) + ARGV[1]
 local all = 1

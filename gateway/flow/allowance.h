@@ -1,0 +1,48 @@
+/* allowance.h -- how much of its quota one upload has been granted so far.
+ *
+ * An upload whose length is known takes its hold at once. One of unknown length
+ * takes ALLOWANCE_STEP, and more while it goes on, ahead of the bytes: the form
+ * passes on no byte that is not held. When less than a step is left it gets
+ * that; the first byte beyond it fails the form's pipe with 413.
+ *
+ * All on the worker's loop; callbacks come from the loop.
+ */
+#ifndef FILEMUX_FLOW_ALLOWANCE_H
+#define FILEMUX_FLOW_ALLOWANCE_H
+
+#include "gateway/flow/charge.h"
+#include "gateway/flow/form.h"
+
+#define ALLOWANCE_STEP (8 * (int64_t)MIB)
+
+typedef void allowance_fn(void *arg, const struct gw_error *e);
+
+struct allowance {
+    /* --- private --- */
+    struct services *sv;
+    struct form *form;
+    const struct quota_who *who;
+    struct str id;
+    int64_t expected; /* bytes; -1: unknown */
+    const struct journal_entry *entry;
+    struct redis_call *call;
+    allowance_fn *done;
+    void *arg;
+    int64_t lease_ms, held, asked;
+    bool is_stepwise; /* bytes are limited, their number is not known */
+};
+
+/* Take the hold named id (borrowed, as the rest) with the journal's entry or
+ * NULL. done() says whether it is granted: GW_QUOTA_… where it is not. Another
+ * allowance_take() for the same upload replaces the one before; what was held
+ * under another id is the caller's to release. */
+void allowance_take(struct allowance *a, struct services *sv, struct form *form,
+                    const struct quota_who *who, struct str id,
+                    int64_t expected, const struct journal_entry *entry,
+                    int64_t lease_ms, allowance_fn *done, void *arg);
+/* The form is short of it (form_ops.on_short). */
+void allowance_more(struct allowance *a);
+/* Nothing is waited for any longer. */
+void allowance_stop(struct allowance *a);
+
+#endif

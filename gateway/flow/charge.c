@@ -1,0 +1,163 @@
+#include "gateway/flow/charge.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "gateway/base/bug.h"
+#include "gateway/base/log.h"
+
+#define uthash_fatal(text) BUG("%s", text)
+#include <uthash.h>
+
+/* Scopes with something to be written; then it is written at once. */
+#define TALLY_MAX 1000
+
+bool charge_has_storage_limit(const struct quota_who *who)
+{
+    for (size_t i = 0; i < who->n; i++)
+        if (who->v[i].limits.storage_bytes)
+            return true;
+    return false;
+}
+
+bool charge_has_upload_limit(const struct quota_who *who)
+{
+    for (size_t i = 0; i < who->n; i++)
+        if (who->v[i].limits.upload_day_bytes)
+            return true;
+    return false;
+}
+
+bool charge_has_download_limit(const struct quota_who *who)
+{
+    for (size_t i = 0; i < who->n; i++)
+        if (who->v[i].limits.download_day_bytes)
+            return true;
+    return false;
+}
+
+/* --- refusals --- */
+
+static const struct limit_text {
+    const char *name; /* the member that sets it */
+    const char *unit;
+    enum gw_err err;
+} texts[] = {
+    /* clang-format off */
+    [QUOTA_FILES]        = {"max_files",                  "files",                 GW_QUOTA_FILES},
+    [QUOTA_STORAGE]      = {"max_storage_bytes",          "bytes",                 GW_QUOTA_STORAGE},
+    [QUOTA_UPLOAD_DAY]   = {"max_upload_bytes_per_day",   "bytes",                 GW_QUOTA_UPLOAD},
+    [QUOTA_DOWNLOAD_DAY] = {"max_download_bytes_per_day", "bytes",                 GW_QUOTA_DOWNLOAD},
+    [QUOTA_RPM]          = {"rpm_limit",                  "requests in a minute",  GW_RATE_LIMITED},
+    [QUOTA_PARALLEL]     = {"max_parallel_requests",      "requests at a time",    GW_RATE_LIMITED},
+    /* clang-format on */
+};
+
+static enum gw_err refuse(struct metrics *m, enum gw_err err,
+                          const struct quota_who *who,
+                          const struct quota_verdict *v, struct gw_error *e)
+{
+    const struct limit_text *t = &texts[v->limit];
+    const char *whose = v->scope < who->n && who->v[v->scope].id.p[0] == 't'
+                            ? "team"
+                            : "API key";
+    char when[48] = "";
+
+    ASSERT(v->limit != QUOTA_NONE);
+    metrics_count(m, METRIC_QUOTA_REFUSALS, t->name, NULL, NULL);
+    e->retry_after_s = (int)((v->wait_ms + 999) / 1000);
+    if (e->retry_after_s)
+        snprintf(when, sizeof(when), "; try again in %d s", e->retry_after_s);
+    return err_set_param(
+        e, err, t->name, "this %s may use %lld %s (%s), %lld are used%s", whose,
+        (long long)v->max, t->unit, t->name, (long long)v->used, when);
+}
+
+enum gw_err charge_refuse(struct metrics *m, const struct quota_who *who,
+                          const struct quota_verdict *v, struct gw_error *e)
+{
+    return refuse(m, texts[v->limit].err, who, v, e);
+}
+
+enum gw_err charge_cut(struct metrics *m, const struct quota_who *who,
+                       const struct quota_verdict *v, struct gw_error *e)
+{
+    return refuse(m, GW_QUOTA_CUT, who, v, e);
+}
+
+/* --- the tally --- */
+
+struct row {
+    UT_hash_handle hh; /* by scope */
+    struct quota_tally sum;
+    char scope[]; /* sum.scope stands here */
+};
+
+struct tally {
+    struct services *sv;
+    struct row *rows;
+    struct loop_timer timer;
+};
+
+static void on_written(void *arg, bool changed, const struct gw_error *e)
+{
+    (void)arg;
+    (void)changed;
+    if (e->err != GW_OK)
+        log_warn("statistics of some seconds are lost: %s", e->message);
+}
+
+static void write_all(void *arg)
+{
+    struct tally *t = arg;
+    struct quota_tally v[TALLY_MAX];
+    struct row *r, *next;
+    size_t n = 0;
+
+    HASH_ITER (hh, t->rows, r, next)
+        v[n++] = r->sum;
+    if (n) /* copied by the call */
+        (void)quota_add(t->sv->redis, v, n, on_written, NULL);
+    HASH_ITER (hh, t->rows, r, next) {
+        HASH_DEL(t->rows, r);
+        free(r);
+    }
+}
+
+void tally_add(struct tally *t, struct str scope,
+               const struct quota_tally *what)
+{
+    struct row *r;
+
+    HASH_FIND(hh, t->rows, scope.p, scope.n, r);
+    if (!r) {
+        if (HASH_COUNT(t->rows) == TALLY_MAX)
+            write_all(t);
+        if (!t->rows)
+            loop_timer_set(&t->timer, TALLY_MS);
+        r = xcalloc(1, sizeof(*r) + scope.n);
+        memcpy(r->scope, scope.p, scope.n);
+        r->sum.scope = str_make(r->scope, scope.n);
+        HASH_ADD_KEYPTR(hh, t->rows, r->scope, scope.n, r);
+    }
+    r->sum.requests += what->requests;
+    r->sum.errors += what->errors;
+    r->sum.up += what->up;
+    r->sum.down += what->down;
+}
+
+struct tally *tally_open(struct services *sv)
+{
+    struct tally *t = xcalloc(1, sizeof(*t));
+
+    t->sv = sv;
+    loop_timer_init(sv->loop, &t->timer, write_all, t);
+    return t;
+}
+
+void tally_close(struct tally *t)
+{
+    write_all(t);
+    loop_timer_release(&t->timer);
+    free(t);
+}

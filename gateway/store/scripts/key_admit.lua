@@ -1,0 +1,68 @@
+-- A request comes in: is its key as we know it, and may it pass?
+-- KEYS: see counters.lua; 10 the key's record, 11 the team's (or no such KEYS)
+-- ARGV: the two records as they are known ('' is none), the name of the slot
+--       ('' takes none), its lease in ms; for each scope: its id, its requests
+--       per minute and at a time (0: no limit)
+-- {0, record, record}: they are not as known; nothing was taken
+-- {1, limit, requests left, ms until there is one more, refused by (0: none,
+--  5: rpm, 6: parallel), scope, the limit's value, used, ms to wait}: the rate
+--  is of the scope that has the fewest left, its limit 0 when none has one
+-- include counters
+local RPM, PARALLEL = 5, 6
+local key = redis.call('GET', KEYS[10])
+local team = KEYS[11] and redis.call('GET', KEYS[11]) or ''
+if key ~= ARGV[1] or team ~= ARGV[2] then
+    return {0, key, team ~= '' and team}
+end
+
+local slot, scopes = ARGV[3], {}
+for i = 5, #ARGV, 3 do
+    scopes[#scopes + 1] = {id = ARGV[i], rpm = tonumber(ARGV[i + 1]),
+                           parallel = tonumber(ARGV[i + 2])}
+end
+
+local rate = {limit = 0, left = 0, reset = 0}
+local refused
+for i, s in ipairs(scopes) do
+    if s.rpm > 0 then
+        local n = in_window(s.id)
+        -- When as many are left as make room for one.
+        local last = redis.call('LINDEX', KEYS[9] .. s.id,
+                                math.max(n - s.rpm, 0))
+        local reset = (last or now) + WINDOW_MS - now
+        local left = math.max(s.rpm - n, 0)
+        if rate.limit == 0 or left < rate.left then
+            rate = {limit = s.rpm, left = left, reset = reset}
+        end
+        if left == 0 and not refused then
+            refused = {RPM, i - 1, s.rpm, n, reset}
+        end
+    end
+end
+for i, s in ipairs(scopes) do
+    if slot ~= '' and s.parallel > 0 and not refused then
+        local n = tonumber(redis.call('HGET', KEYS[6] .. s.id, 'slots') or 0)
+        if n >= s.parallel then
+            refused = {PARALLEL, i - 1, s.parallel, n, 0}
+        end
+    end
+end
+if refused then
+    return {1, rate.limit, rate.left, rate.reset, unpack(refused)}
+end
+
+local hold = {day = today, slots = 1, files = 0, bytes = 0, up = 0, down = 0,
+              scopes = {}}
+for i, s in ipairs(scopes) do
+    hold.scopes[i] = s.id
+    if s.rpm > 0 then
+        redis.call('RPUSH', KEYS[9] .. s.id, now)
+        redis.call('PEXPIRE', KEYS[9] .. s.id, WINDOW_MS)
+    end
+end
+if slot ~= '' and not read_hold(slot) then
+    count_hold(hold, 1)
+    redis.call('HSET', KEYS[1], slot, cmsgpack.pack(hold))
+    redis.call('ZADD', KEYS[2], now + ARGV[4], slot)
+end
+return {1, rate.limit, math.max(rate.left - 1, 0), rate.reset, 0, 0, 0, 0, 0}

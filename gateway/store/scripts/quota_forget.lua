@@ -1,0 +1,17 @@
+-- A file is gone: it does not count any longer.
+-- KEYS: see counters.lua
+-- ARGV: its id
+-- 1 when it was counted.
+-- include counters
+local id = ARGV[1]
+end_hold(id)
+local text = redis.call('HGET', KEYS[5], id)
+if not text then
+    return 0
+end
+local file = cmsgpack.unpack(text)
+for _, scope in ipairs(file.scopes) do
+    add(scope, 'files', -1)
+    add(scope, 'bytes', -file.bytes)
+end
+return redis.call('HDEL', KEYS[5], id)

@@ -1,0 +1,30 @@
+-- Hold the most that something may use up, and begin its lease.
+-- KEYS: see counters.lua
+-- ARGV: id, lease in ms, the journal's entry ('' is none), files, bytes, up,
+--       down; for each scope: its id and the limits of these four (0: none)
+-- {0}: held; {limit, scope, its value, used, ms to wait}: refused
+-- include counters
+-- include room
+local id, lease, entry = ARGV[1], ARGV[2], ARGV[3]
+local hold = read_hold(id)
+if not hold then
+    hold = {day = today, slots = 0, scopes = {}, files = tonumber(ARGV[4]),
+            bytes = tonumber(ARGV[5]), up = tonumber(ARGV[6]),
+            down = tonumber(ARGV[7])}
+    local nothing = {files = 0, bytes = 0, up = 0, down = 0}
+    local refused = refusal(8, hold, nothing, today)
+    if refused then
+        return refused
+    end
+    for i = 8, #ARGV, 5 do
+        table.insert(hold.scopes, ARGV[i])
+    end
+    count_hold(hold, 1)
+    redis.call('HSET', KEYS[1], id, cmsgpack.pack(hold))
+end
+redis.call('ZADD', KEYS[2], now + lease, id)
+if entry ~= '' then
+    redis.call('HSET', KEYS[3], id, entry)
+    redis.call('HDEL', KEYS[4], id)
+end
+return {0}

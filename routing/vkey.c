@@ -111,7 +111,8 @@ enum gw_err vkey_check_op(const struct vkey *k, const struct vteam *team,
     bool may = (k->operations & op) == (unsigned)op;
     size_t i;
 
-    if (may && (!team || (team->operations & op) == (unsigned)op))
+    if (op == VKEY_NO_OP ||
+        (may && (!team || (team->operations & op) == (unsigned)op)))
         return GW_OK;
     for (i = 0; i < COUNTOF(ops); i++)
         if (ops[i].op == (unsigned)op)

@@ -18,6 +18,7 @@ enum vkey_ops {
     VKEY_CONTENT = 1 << 4,
     VKEY_BATCH = 1 << 5,
     VKEY_OPS_ALL = (1 << 6) - 1,
+    VKEY_NO_OP = 1 << 6, /* for routes: any key may ask */
 };
 
 struct vkey_strs {

@@ -11,7 +11,7 @@
 #define TEXT_MAX 256  /* bytes in an alias, a model, a tag */
 #define OWNER_MAX 128 /* bytes in team_id and user_id: part of Redis keys */
 #define LIST_MAX 256  /* elements in a list */
-#define BYTES_MAX ((int64_t)1 << 53) /* exact in every JSON reader */
+#define BYTES_MAX ((int64_t)1 << 48) /* 256 TiB: quotas count no further */
 #define COUNT_MAX ((int64_t)1 << 31)
 #define EXPIRY_MAX_S ((int64_t)100 * 365 * 86400)
 

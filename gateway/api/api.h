@@ -17,9 +17,24 @@ void files_content(struct txn *t);
 void keys_generate(struct txn *t);
 void keys_info(struct txn *t);
 void keys_list(struct txn *t);
+void keys_update(struct txn *t);
 void keys_delete(struct txn *t);
 void keys_block(struct txn *t);
 void keys_unblock(struct txn *t);
+void keys_regenerate(struct txn *t);
+
+void teams_new(struct txn *t);
+void teams_update(struct txn *t);
+void teams_delete(struct txn *t);
+void teams_block(struct txn *t);
+void teams_unblock(struct txn *t);
+void teams_info(struct txn *t);
+void teams_list(struct txn *t);
+void teams_list_pages(struct txn *t);
+
+void usage_own(struct txn *t);
+void usage_history(struct txn *t);
+void providers_list(struct txn *t);
 
 void ops_liveness(struct txn *t);
 void ops_readiness(struct txn *t);

@@ -140,7 +140,7 @@ def test_a_new_secret_ends_the_old_one_and_keeps_id_and_files(gw, up, key):
     after = info_of(gw, new)
     assert after["key_id"] == before["key_id"] == sha(key)
     assert after["created_at"] == before["created_at"]
-    assert after["usage"]["files"] == before["usage"]["files"]
+    assert after["usage"]["files"] == before["usage"]["files"] == 1
     third = gw.admin("POST", f"/key/{new}/regenerate").json()["key"]
     assert info_of(gw, third)["key_id"] == sha(key)
     refused(gw.call(new, "GET", "/v1/files"), 401)

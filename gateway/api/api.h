@@ -40,6 +40,9 @@ void ops_liveness(struct txn *t);
 void ops_readiness(struct txn *t);
 void ops_metrics(struct txn *t);
 
+void ui_page(struct txn *t);
+void ui_part(struct txn *t); /* a file of the page: app.js */
+
 /* access.c: authenticate as the route's scope says, resolve {id} where the
  * route needs it, then call the handler. */
 void access_begin(struct txn *t);

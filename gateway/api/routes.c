@@ -39,6 +39,10 @@ static const struct route routes[] = {
     {"HEAD",   BASE_ADMIN, "health/readiness",   "health.ready",   SCOPE_OPEN,  0,            false, ops_readiness},
     {"GET",    BASE_ADMIN, "metrics",            "metrics",        SCOPE_OPEN,  0,            false, ops_metrics},
     {"HEAD",   BASE_ADMIN, "metrics",            "metrics",        SCOPE_OPEN,  0,            false, ops_metrics},
+    {"GET",    BASE_ADMIN, "ui",                 "ui",             SCOPE_OPEN,  0,            false, ui_page},
+    {"HEAD",   BASE_ADMIN, "ui",                 "ui",             SCOPE_OPEN,  0,            false, ui_page},
+    {"GET",    BASE_ADMIN, "ui/{id}",            "ui",             SCOPE_OPEN,  0,            false, ui_part},
+    {"HEAD",   BASE_ADMIN, "ui/{id}",            "ui",             SCOPE_OPEN,  0,            false, ui_part},
 };
 /* clang-format on */
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from source import ROOT, files, includes, layer, report
 
 # Made by the build, and included by the layer named.
-GENERATED = {"scripts.h": "gateway/store"}
+GENERATED = {"scripts.h": "gateway/store", "ui_files.h": "gateway/api"}
 
 # A third-party header, who may include it, and in how many files at most.
 OWNERS = [

@@ -15,6 +15,7 @@
  * may: both stay for the sweeper.
  */
 #include "gateway/api/api.h"
+#include "gateway/api/upload_fields.h"
 
 #include "gateway/base/bug.h"
 #include "gateway/base/clock.h"
@@ -30,9 +31,6 @@
 /* The record is tried to be written so often and so long. */
 #define RECORD_RETRY_MS 200
 #define RECORD_RETRY_FOR_MS 60000
-/* Seconds of expires_after (OpenAI's own bounds). */
-#define EXPIRES_MIN_S 3600
-#define EXPIRES_MAX_S 2592000
 
 struct upload {
     struct txn *t;
@@ -40,13 +38,10 @@ struct upload {
     char own_boundary[33]; /* when the form is framed anew */
     char id[LIMIT_ID_BYTES + 1];
     struct fileid id_parts;
-    struct route_hints hints;
-    struct route_facts facts;
+    struct upload_fields fields;
     struct route_decision route;
     size_t candidate;
     const struct provider_conf *provider;
-    int64_t expires_after_s;
-    bool fields_are_known; /* all of them: checked as a whole */
     struct spool *spool;
     struct pipe *spool_out;
     struct allowance allowance;
@@ -64,123 +59,6 @@ struct upload {
 static void release_timer(void *arg)
 {
     loop_timer_release(arg);
-}
-
-/* --- fields --- */
-
-static bool is_purpose(struct str s)
-{
-    return s.n && s.n <= LIMIT_PURPOSE_BYTES && str_is_made_of(s, "-_.");
-}
-
-static enum gw_err check_purpose(struct upload *u, struct gw_error *e)
-{
-    struct str purpose = form_get(u->t->form, FORM_PURPOSE);
-
-    if (!purpose.p)
-        return GW_OK;
-    if (!is_purpose(purpose))
-        return err_set_param(e, GW_INVALID_VALUE, "purpose",
-                             "'purpose' is not a word of 1 to %d letters, "
-                             "digits, '-', '_' and '.'",
-                             LIMIT_PURPOSE_BYTES);
-    return vkey_check_purpose(u->t->vkey, u->t->vteam, purpose, e);
-}
-
-static enum gw_err check_expiry(struct upload *u, struct gw_error *e)
-{
-    struct str anchor = form_get(u->t->form, FORM_EXPIRES_ANCHOR);
-    struct str seconds = form_get(u->t->form, FORM_EXPIRES_SECONDS);
-    int64_t s = 0;
-
-    if (anchor.p && !str_eq(anchor, STR("created_at")))
-        return err_set_param(e, GW_INVALID_VALUE, "expires_after[anchor]",
-                             "'expires_after[anchor]' must be 'created_at'");
-    if (seconds.p &&
-        (!str_to_i64(seconds, &s) || s < EXPIRES_MIN_S || s > EXPIRES_MAX_S))
-        return err_set_param(e, GW_INVALID_VALUE, "expires_after[seconds]",
-                             "'expires_after[seconds]' must be an integer "
-                             "from %d to %d",
-                             EXPIRES_MIN_S, EXPIRES_MAX_S);
-    u->expires_after_s = s;
-    return GW_OK;
-}
-
-/* What is only known once all fields are in. */
-static enum gw_err check_complete(struct upload *u, struct gw_error *e)
-{
-    struct form *f = u->t->form;
-
-    u->fields_are_known = true;
-    if (!form_get(f, FORM_PURPOSE).p)
-        return err_set_param(e, GW_MISSING_PARAM, "purpose",
-                             "the form has no field 'purpose'");
-    if (!form_get(f, FORM_EXPIRES_ANCHOR).p !=
-        !form_get(f, FORM_EXPIRES_SECONDS).p)
-        return err_set_param(e, GW_MISSING_PARAM, "expires_after",
-                             "'expires_after' needs both 'anchor' and "
-                             "'seconds'");
-    return GW_OK;
-}
-
-/* --- routing --- */
-
-static struct str first_of(struct str a, struct str b)
-{
-    return a.n ? a : b;
-}
-
-/* A copy: the head is gone when the client is. */
-static struct str header(struct txn *t, struct str name)
-{
-    return arena_dup(t->arena, txn_header(t, name));
-}
-
-/* What the head tells. */
-static void read_hints(struct upload *u)
-{
-    struct txn *t = u->t;
-
-    u->hints = (struct route_hints){
-        .path = arena_dup(t->arena, t->path_provider),
-        .header = first_of(header(t, STR("x-filemux-provider")),
-                           header(t, STR("custom-llm-provider"))),
-        .query = first_of(txn_query(t, STR("provider")),
-                          txn_query(t, STR("custom_llm_provider"))),
-        .model = first_of(header(t, STR("x-litellm-model")),
-                          txn_query(t, STR("model"))),
-    };
-    u->facts = (struct route_facts){
-        .key_alias = t->vkey->key_alias,
-        .key_hash = str_of(t->vkey->hash),
-        .team = t->vkey->team_id,
-        .tags = t->vkey->tags.v,
-        .ntags = t->vkey->tags.n,
-        .size = t->head->content_length,
-    };
-    crypto_random(&u->facts.draw, sizeof(u->facts.draw));
-}
-
-/* What the form has told so far. */
-static void read_form_hints(struct upload *u)
-{
-    struct form *f = u->t->form;
-
-    u->hints.fields_are_complete = u->fields_are_known;
-    u->hints.form = form_get(f, FORM_PROVIDER);
-    u->hints.model = first_of(u->hints.model, form_get(f, FORM_MODEL));
-    u->facts.purpose = form_get(f, FORM_PURPOSE);
-    u->facts.filename = form_filename(f);
-    u->facts.model = u->hints.model;
-}
-
-static enum gw_err decide(struct upload *u, struct route_decision *d,
-                          bool *needs_fields, struct gw_error *e)
-{
-    if (u->t->form)
-        read_form_hints(u);
-    return router_decide(&u->t->conf->route, &u->t->conf->providers, u->t->vkey,
-                         u->t->vteam, &u->hints, &u->facts, d, needs_fields, e);
 }
 
 static void use_candidate(struct upload *u, size_t i)
@@ -306,8 +184,8 @@ static int64_t lifetime_s(const struct upload *u)
 {
     int64_t own = vkey_file_expiry(u->t->vkey, u->t->vteam);
 
-    if (u->expires_after_s)
-        return u->expires_after_s;
+    if (u->fields.expires_after_s)
+        return u->fields.expires_after_s;
     if (own)
         return own;
     return u->provider->default_expiry_ms / 1000;
@@ -437,7 +315,7 @@ static void start_upstream(struct upload *u)
     up->filename = form_filename(t->form);
     up->content_type = form_content_type(t->form);
     up->purpose = form_get(t->form, FORM_PURPOSE);
-    up->expires_after_s = u->expires_after_s;
+    up->expires_after_s = u->fields.expires_after_s;
     t->up->op.object_name = u->id_parts.ulid;
     t->up->op.shown_id = str_of(u->id);
     source = open_source(u, up);
@@ -506,7 +384,8 @@ static void on_spooled(void *arg, const struct gw_error *e)
     bool needs_fields = false;
 
     if (error.err == GW_OK &&
-        decide(u, &u->route, &needs_fields, &error) == GW_OK) {
+        upload_fields_route(&u->fields, &u->route, &needs_fields, &error) ==
+            GW_OK) {
         ASSERT(!needs_fields && u->route.n > 0);
         use_candidate(u, 0);
         begin(u);
@@ -557,12 +436,12 @@ static enum gw_err on_fields(void *arg, struct gw_error *e)
     struct route_decision now;
     bool needs_fields;
 
-    if (check_purpose(u, e) != GW_OK || check_expiry(u, e) != GW_OK ||
-        check_complete(u, e) != GW_OK)
+    if (upload_fields_check(&u->fields, e) != GW_OK ||
+        upload_fields_check_complete(&u->fields, e) != GW_OK)
         return e->err;
     if (u->spool)
         return GW_OK;
-    if (decide(u, &now, &needs_fields, e) != GW_OK)
+    if (upload_fields_route(&u->fields, &now, &needs_fields, e) != GW_OK)
         return e->err;
     if (strcmp(now.candidates[0], u->route.candidates[0]) == 0)
         return GW_OK;
@@ -620,8 +499,9 @@ static void on_file(void *arg)
     struct gw_error e = {0};
     bool needs_fields = false;
 
-    if (check_purpose(u, &e) != GW_OK || check_expiry(u, &e) != GW_OK ||
-        decide(u, &u->route, &needs_fields, &e) != GW_OK) {
+    if (upload_fields_check(&u->fields, &e) != GW_OK ||
+        upload_fields_route(&u->fields, &u->route, &needs_fields, &e) !=
+            GW_OK) {
         txn_fail(t, &e);
         return;
     }
@@ -694,7 +574,7 @@ static enum gw_err check_head(struct upload *u, struct gw_error *e)
                              "%lld allowed for a file",
                              (long long)t->head->content_length,
                              (long long)max);
-    return decide(u, &d, &needs_fields, e);
+    return upload_fields_route(&u->fields, &d, &needs_fields, e);
 }
 
 void files_upload(struct txn *t)
@@ -704,7 +584,7 @@ void files_upload(struct txn *t)
 
     u->t = t;
     t->data = u;
-    read_hints(u);
+    upload_fields_begin(&u->fields, t);
     if (t->sv->is_draining) {
         txn_fail_plain(t, GW_DRAINING);
         return;

@@ -1,0 +1,129 @@
+#include "gateway/api/upload_fields.h"
+
+/* Seconds of expires_after (OpenAI's own bounds). */
+#define EXPIRES_MIN_S 3600
+#define EXPIRES_MAX_S 2592000
+
+/* --- fields --- */
+
+static bool is_purpose(struct str s)
+{
+    return s.n && s.n <= LIMIT_PURPOSE_BYTES && str_is_made_of(s, "-_.");
+}
+
+static enum gw_err check_purpose(struct upload_fields *f, struct gw_error *e)
+{
+    struct str purpose = form_get(f->t->form, FORM_PURPOSE);
+
+    if (!purpose.p)
+        return GW_OK;
+    if (!is_purpose(purpose))
+        return err_set_param(e, GW_INVALID_VALUE, "purpose",
+                             "'purpose' is not a word of 1 to %d letters, "
+                             "digits, '-', '_' and '.'",
+                             LIMIT_PURPOSE_BYTES);
+    return vkey_check_purpose(f->t->vkey, f->t->vteam, purpose, e);
+}
+
+static enum gw_err check_expiry(struct upload_fields *f, struct gw_error *e)
+{
+    struct str anchor = form_get(f->t->form, FORM_EXPIRES_ANCHOR);
+    struct str seconds = form_get(f->t->form, FORM_EXPIRES_SECONDS);
+    int64_t s = 0;
+
+    if (anchor.p && !str_eq(anchor, STR("created_at")))
+        return err_set_param(e, GW_INVALID_VALUE, "expires_after[anchor]",
+                             "'expires_after[anchor]' must be 'created_at'");
+    if (seconds.p &&
+        (!str_to_i64(seconds, &s) || s < EXPIRES_MIN_S || s > EXPIRES_MAX_S))
+        return err_set_param(e, GW_INVALID_VALUE, "expires_after[seconds]",
+                             "'expires_after[seconds]' must be an integer "
+                             "from %d to %d",
+                             EXPIRES_MIN_S, EXPIRES_MAX_S);
+    f->expires_after_s = s;
+    return GW_OK;
+}
+
+enum gw_err upload_fields_check(struct upload_fields *f, struct gw_error *e)
+{
+    if (check_purpose(f, e) != GW_OK)
+        return e->err;
+    return check_expiry(f, e);
+}
+
+enum gw_err upload_fields_check_complete(struct upload_fields *f,
+                                         struct gw_error *e)
+{
+    struct form *form = f->t->form;
+
+    f->are_complete = true;
+    if (!form_get(form, FORM_PURPOSE).p)
+        return err_set_param(e, GW_MISSING_PARAM, "purpose",
+                             "the form has no field 'purpose'");
+    if (!form_get(form, FORM_EXPIRES_ANCHOR).p !=
+        !form_get(form, FORM_EXPIRES_SECONDS).p)
+        return err_set_param(e, GW_MISSING_PARAM, "expires_after",
+                             "'expires_after' needs both 'anchor' and "
+                             "'seconds'");
+    return GW_OK;
+}
+
+/* --- routing --- */
+
+static struct str first_of(struct str a, struct str b)
+{
+    return a.n ? a : b;
+}
+
+/* A copy: the head is gone when the client is. */
+static struct str header(struct txn *t, struct str name)
+{
+    return arena_dup(t->arena, txn_header(t, name));
+}
+
+/* What the head tells. */
+void upload_fields_begin(struct upload_fields *f, struct txn *t)
+{
+    f->t = t;
+    f->hints = (struct route_hints){
+        .path = arena_dup(t->arena, t->path_provider),
+        .header = first_of(header(t, STR("x-filemux-provider")),
+                           header(t, STR("custom-llm-provider"))),
+        .query = first_of(txn_query(t, STR("provider")),
+                          txn_query(t, STR("custom_llm_provider"))),
+        .model = first_of(header(t, STR("x-litellm-model")),
+                          txn_query(t, STR("model"))),
+    };
+    f->facts = (struct route_facts){
+        .key_alias = t->vkey->key_alias,
+        .key_hash = str_of(t->vkey->hash),
+        .team = t->vkey->team_id,
+        .tags = t->vkey->tags.v,
+        .ntags = t->vkey->tags.n,
+        .size = t->head->content_length,
+    };
+    crypto_random(&f->facts.draw, sizeof(f->facts.draw));
+}
+
+/* What the form has told so far. */
+static void read_form_hints(struct upload_fields *f)
+{
+    struct form *form = f->t->form;
+
+    f->hints.fields_are_complete = f->are_complete;
+    f->hints.form = form_get(form, FORM_PROVIDER);
+    f->hints.model = first_of(f->hints.model, form_get(form, FORM_MODEL));
+    f->facts.purpose = form_get(form, FORM_PURPOSE);
+    f->facts.filename = form_filename(form);
+    f->facts.model = f->hints.model;
+}
+
+enum gw_err upload_fields_route(struct upload_fields *f,
+                                struct route_decision *d, bool *needs_fields,
+                                struct gw_error *e)
+{
+    if (f->t->form)
+        read_form_hints(f);
+    return router_decide(&f->t->conf->route, &f->t->conf->providers, f->t->vkey,
+                         f->t->vteam, &f->hints, &f->facts, d, needs_fields, e);
+}

@@ -1,0 +1,33 @@
+/* upload_fields.h -- what the head and the form of an upload say, and mean.
+ *
+ * The fields' values are checked as far as they are known, and routing is asked
+ * where the file goes. All on the worker's loop.
+ */
+#ifndef FILEMUX_API_UPLOAD_FIELDS_H
+#define FILEMUX_API_UPLOAD_FIELDS_H
+
+#include "gateway/flow/txn.h"
+
+struct upload_fields {
+    int64_t expires_after_s; /* as checked; 0: none, or not known yet */
+    /* --- private --- */
+    struct txn *t;
+    struct route_hints hints;
+    struct route_facts facts;
+    bool are_complete; /* all of them: checked as a whole */
+};
+
+/* Read what the request's head tells; t->form may not be there yet. */
+void upload_fields_begin(struct upload_fields *f, struct txn *t);
+/* Those that have come so far. */
+enum gw_err upload_fields_check(struct upload_fields *f,
+                                struct gw_error *e) MUSTCHECK;
+/* All have come. */
+enum gw_err upload_fields_check_complete(struct upload_fields *f,
+                                         struct gw_error *e) MUSTCHECK;
+/* Where the file goes, by what is known: router_decide(). */
+enum gw_err upload_fields_route(struct upload_fields *f,
+                                struct route_decision *d, bool *needs_fields,
+                                struct gw_error *e) MUSTCHECK;
+
+#endif

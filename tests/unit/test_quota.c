@@ -147,6 +147,29 @@ static size_t sweep(struct fx *f)
     return d.n;
 }
 
+/* Sweeps until an entry is due. */
+static void sweep_until_due(struct fx *f)
+{
+    int64_t end = clock_mono_ms() + FX_DEADLINE_MS;
+
+    while (sweep(f) == 0) {
+        assert_true(clock_mono_ms() < end);
+        fx_pause();
+    }
+}
+
+/* Sweeps until the key holds so many files. */
+static void sweep_until_held(struct fx *f, int64_t files)
+{
+    int64_t end = clock_mono_ms() + FX_DEADLINE_MS;
+
+    while (usage(f, "k:a").held_files != files) {
+        assert_true(clock_mono_ms() < end);
+        assert_int_equal(sweep(f), 0);
+        fx_pause();
+    }
+}
+
 static void same(struct quota_verdict v, enum quota_limit limit, size_t scope,
                  int64_t max, int64_t used)
 {
@@ -486,8 +509,7 @@ static void a_hold_of_nobody_is_a_lease(void **state)
     struct quota_who nobody = {.n = 0};
 
     hold_with_entry(f, "file-1", &nobody, file_of(5), 1);
-    while (sweep(f) == 0)
-        fx_pause();
+    sweep_until_due(f);
     assert_true(settle(f, "file-1", &nobody, file_of(5)));
     assert_true(forget(f, "file-1"));
     assert_int_equal(fx_int(f, "DBSIZE"), 0);
@@ -502,10 +524,7 @@ static void a_hold_whose_lease_ended_is_released_by_the_sweep(void **state)
 
     granted(hold(f, "live", &who, file_of(1)));
     granted(hold_for(f, "dead", &who, file_of(50), 1));
-    while (usage(f, "k:a").held_files == 2) {
-        assert_int_equal(sweep(f), 0);
-        fx_pause();
-    }
+    sweep_until_held(f, 1);
     uses(f, "t:x", 0, 0, 1, 1);
     assert_int_equal(fx_int(f, "ZCARD fm:{gw}:due"), 1);
     assert_false(release(f, "dead"));
@@ -517,8 +536,7 @@ static void a_hold_with_an_entry_is_kept_for_the_sweeper(void **state)
     struct quota_who who = both();
 
     hold_with_entry(f, "file-1", &who, file_of(50), 1);
-    while (sweep(f) == 0)
-        fx_pause();
+    sweep_until_due(f);
     assert_int_equal(sweep(f), 1);
     uses(f, "k:a", 0, 0, 1, 50);
     assert_true(settle(f, "file-1", &who, file_of(50)));
@@ -543,8 +561,7 @@ static void a_renewed_hold_lives_on(void **state)
     d = (struct fx_done){0};
     journal_renew(f->r, ids, 2, 1, fx_on_done, &d);
     assert_false(fx_changed(f, &d)); /* one of them is gone */
-    while (usage(f, "k:a").held_files == 1)
-        sweep(f);
+    sweep_until_held(f, 0);
     quota_extend(f->r, ids[0], &who, &(struct quota_amount){.bytes = 1},
                  on_held, &h);
     fx_until(f, fx_is_set, &h.is_done);

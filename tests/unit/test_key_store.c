@@ -355,13 +355,17 @@ static void closing_cancels_what_is_under_way(void **state)
 
 /* --- teams and admission --- */
 
-static bool put_team(struct keys_fx *k, const char *id, const char *record)
+/* members: an object, to which its id is added. */
+static void put_team(struct keys_fx *k, const char *id, const char *members)
 {
     struct fx_done d = {0};
+    char record[256];
 
+    snprintf(record, sizeof(record), "{\"team_id\":\"%s\"%s%s", id,
+             members[1] == '}' ? "" : ",", members + 1);
     team_store_put(k->f.r, str_of(id), 1700000000, str_of(record), fx_on_done,
                    &d);
-    return fx_changed(&k->f, &d);
+    assert_true(fx_changed(&k->f, &d));
 }
 
 static void set_team_member(struct keys_fx *k, const char *id,
@@ -443,7 +447,7 @@ static void a_key_comes_with_its_team(void **state)
     one = got(k, k->s, HASH_A, "");
     assert_null(one.team); /* no record */
     drop_got(&one);
-    put_team(k, "red", "{\"team_id\":\"red\",\"max_files\":5}");
+    put_team(k, "red", "{\"max_files\":5}");
     one = got(k, k->s, HASH_A, "");
     assert_int_equal(one.team->team.limits.files, 5);
     two = got(k, k->s, HASH_A, "");

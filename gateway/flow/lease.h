@@ -1,8 +1,8 @@
-/* lease.h -- keeps the journal's entries of this worker's uploads alive.
+/* lease.h -- keeps the holds and journal entries of this worker alive.
  *
- * An upload holds a lease from its journal entry on; one timer renews all of
- * them in one command. When the process dies, nobody renews, and the sweeper
- * takes over.
+ * Whatever holds something in Redis (store/quota) holds a lease from then on;
+ * one timer renews all of them in one command. When the process dies, nobody
+ * renews, and the sweeper takes over.
  */
 #ifndef FILEMUX_FLOW_LEASE_H
 #define FILEMUX_FLOW_LEASE_H
@@ -10,12 +10,12 @@
 #include "gateway/flow/services.h"
 
 struct lease;       /* the worker's set */
-struct lease_entry; /* one upload */
+struct lease_entry; /* one of them */
 
 struct lease *lease_open(struct services *sv) MUSTCHECK;
 /* No entry may be left. */
 void lease_close(struct lease *l);
-/* From journal_begin() on. id is copied. */
+/* From quota_hold() or admission on. id is copied. */
 struct lease_entry *lease_take(struct lease *l, struct str id) MUSTCHECK;
 /* NULL is allowed. */
 void lease_give_back(struct lease *l, struct lease_entry *e);

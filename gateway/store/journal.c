@@ -12,8 +12,6 @@
 #define NUMBER_BYTES 24
 #define EXPIRE_MAX 1000 /* looked at in one script; the next sweep goes on */
 
-static const struct redis_script begin_script = REDIS_SCRIPT(journal_begin);
-static const struct redis_script clear_script = REDIS_SCRIPT(journal_clear);
 static const struct redis_script renew_script = REDIS_SCRIPT(journal_renew);
 static const struct redis_script postpone_script =
     REDIS_SCRIPT(journal_postpone);
@@ -156,34 +154,6 @@ static bool decode(struct arena *a, struct str text, struct journal_entry *j)
 }
 
 /* --- writers --- */
-
-struct redis_call *journal_begin(struct redis *r, const struct journal_entry *j,
-                                 int64_t lease_ms, journal_done_callback *fn,
-                                 void *arg)
-{
-    struct redis_call *c;
-    struct str args[3];
-    char lease[NUMBER_BYTES];
-    struct buf b;
-
-    buf_init(&b, LIMIT_JSON_TEXT_BYTES);
-    journal_encode(&b, j);
-    args[0] = j->id;
-    args[1] = buf_str(&b);
-    args[2] = number_text(lease, lease_ms);
-    c = redis_eval(r, on_done, NULL, &begin_script, COUNTOF(journal_keys),
-                   journal_keys, COUNTOF(args), args);
-    buf_release(&b);
-    return tell_done(c, fn, arg);
-}
-
-struct redis_call *journal_clear(struct redis *r, struct str id,
-                                 journal_done_callback *fn, void *arg)
-{
-    return tell_done(redis_eval(r, on_done, NULL, &clear_script,
-                                COUNTOF(journal_keys), journal_keys, 1, &id),
-                     fn, arg);
-}
 
 struct redis_call *journal_renew(struct redis *r, const struct str *ids,
                                  size_t n, int64_t lease_ms,

@@ -40,17 +40,6 @@ void journal_encode(struct buf *out, const struct journal_entry *j);
 typedef void journal_done_callback(void *arg, bool changed,
                                    const struct gw_error *e);
 
-/* TO BE REMOVED when nothing calls them any more: quota_hold() with the entry,
- * and the calls that end a hold, take their place. journal_clear() leaves a
- * hold of that id alone.
- *
- * The entry is its writer's for lease_ms, by Redis's clock. An entry with the
- * same id is replaced: the upload goes on at another provider. */
-struct redis_call *journal_begin(struct redis *r, const struct journal_entry *j,
-                                 int64_t lease_ms, journal_done_callback *fn,
-                                 void *arg);
-struct redis_call *journal_clear(struct redis *r, struct str id,
-                                 journal_done_callback *fn, void *arg);
 /* Move the leases of entries and holds of ours (those that are still there) to
  * lease_ms from now. changed: all of them are there. */
 struct redis_call *journal_renew(struct redis *r, const struct str *ids,

@@ -190,7 +190,7 @@ static enum gw_err check_key(struct txn *t, struct gw_error *e)
     }
     if (t->admission.verdict.limit == QUOTA_NONE)
         return GW_OK;
-    return charge_refuse(t->sv->metrics, &t->who, &t->admission.verdict, e);
+    return charge_refuse(&t->who, &t->admission.verdict, e);
 }
 
 static void on_key(void *arg, struct vkey_ref *k, struct team_ref *team,

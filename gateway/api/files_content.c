@@ -211,7 +211,7 @@ static void on_held(void *arg, const struct quota_verdict *v,
 
     t->store_call = NULL;
     if (error.err == GW_OK && v->limit != QUOTA_NONE)
-        charge_refuse(t->sv->metrics, &t->who, v, &error);
+        charge_refuse(&t->who, v, &error);
     if (error.err != GW_OK) {
         txn_fail(t, &error);
         return;

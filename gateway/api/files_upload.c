@@ -370,9 +370,8 @@ static void begin(struct upload *u)
     fill_entry(u);
     txn_goto(t, TXN_JOURNAL);
     allowance_take(&u->allowance, t->sv, t->form, &t->who, u->hold,
-                   u->spool ? spool_size(u->spool)
-                            : form_expected_bytes(t->form),
-                   &u->entry, t->conf->journal.lease_ms, on_held, u);
+                   u->spool ? spool_size(u->spool) : -1, &u->entry,
+                   t->conf->journal.lease_ms, on_held, u);
 }
 
 /* --- spooling --- */
@@ -422,8 +421,7 @@ static void begin_spool(struct upload *u)
 
     txn_goto(t, TXN_SPOOL);
     name_hold(u, str_of(t->id));
-    allowance_take(&u->allowance, t->sv, t->form, &t->who, u->hold,
-                   form_expected_bytes(t->form), NULL,
+    allowance_take(&u->allowance, t->sv, t->form, &t->who, u->hold, -1, NULL,
                    t->conf->journal.lease_ms, spool_file, u);
 }
 

@@ -5,8 +5,13 @@
 static void take(struct allowance *a);
 static void extend(struct allowance *a);
 
+static void allow(struct allowance *a)
+{
+    form_allow(a->form, a->held, a->is_stepwise ? ALLOWANCE_LOW : 0);
+}
+
 /* What is left beyond what is held, when it is bytes that are short, there are
- * some, and they are fewer than was asked for; else 0. */
+ * some, and they are fewer than was asked for ahead of them; else 0. */
 static int64_t lesser(const struct allowance *a, const struct quota_verdict *v)
 {
     int64_t left = v->max - v->used - a->held;
@@ -30,11 +35,11 @@ static void on_taken(void *arg, const struct quota_verdict *v,
             take(a);
             return;
         }
-        charge_refuse(a->sv->metrics, a->who, v, &error);
+        charge_refuse(a->who, v, &error);
     }
-    if (error.err == GW_OK && a->is_stepwise) {
+    if (error.err == GW_OK && a->is_gated) {
         a->held = a->asked;
-        form_allow(a->form, a->held);
+        allow(a);
     }
     a->done(a->arg, &error);
 }
@@ -48,10 +53,13 @@ static void take(struct allowance *a)
 }
 
 void allowance_take(struct allowance *a, struct services *sv, struct form *form,
-                    const struct quota_who *who, struct str id,
-                    int64_t expected, const struct journal_entry *entry,
-                    int64_t lease_ms, allowance_fn *done, void *arg)
+                    const struct quota_who *who, struct str id, int64_t size,
+                    const struct journal_entry *entry, int64_t lease_ms,
+                    allowance_fn *done, void *arg)
 {
+    int64_t held = str_eq(a->id, id) ? a->held : 0;
+    int64_t likely = size >= 0 ? size : form_likely_bytes(form);
+
     allowance_stop(a);
     *a = (struct allowance){
         .sv = sv,
@@ -63,9 +71,13 @@ void allowance_take(struct allowance *a, struct services *sv, struct form *form,
         .done = done,
         .arg = arg,
     };
-    a->is_stepwise = expected < 0 && (charge_has_storage_limit(who) ||
-                                      charge_has_upload_limit(who));
-    a->asked = expected >= 0 ? expected : a->is_stepwise ? ALLOWANCE_STEP : 0;
+    a->is_gated = size < 0 && (charge_has_storage_limit(who) ||
+                               charge_has_upload_limit(who));
+    a->is_stepwise = a->is_gated && likely < 0;
+    if (held)
+        a->asked = held;
+    else
+        a->asked = a->is_stepwise ? ALLOWANCE_STEP : MAX(likely, 0);
     take(a);
 }
 
@@ -80,7 +92,7 @@ static void on_extended(void *arg, const struct quota_verdict *v,
     a->call = NULL;
     if (error.err == GW_OK && v->limit == QUOTA_NONE) {
         a->held += a->asked;
-        form_allow(a->form, a->held);
+        allow(a);
         return;
     }
     if (error.err == GW_OK) {
@@ -89,7 +101,10 @@ static void on_extended(void *arg, const struct quota_verdict *v,
             extend(a);
             return;
         }
-        charge_cut(a->sv->metrics, a->who, v, &error);
+        if (a->is_stepwise)
+            charge_cut(a->who, v, &error);
+        else
+            charge_refuse(a->who, v, &error);
     }
     form_allow_no_more(a->form, &error);
 }
@@ -103,9 +118,9 @@ static void extend(struct allowance *a)
 
 void allowance_more(struct allowance *a)
 {
-    if (a->call || !a->is_stepwise)
+    if (a->call || !a->is_gated)
         return;
-    a->asked = ALLOWANCE_STEP;
+    a->asked = a->is_stepwise ? ALLOWANCE_STEP : form_beyond(a->form);
     extend(a);
 }
 

@@ -53,8 +53,19 @@ static const struct limit_text {
     /* clang-format on */
 };
 
-static enum gw_err refuse(struct metrics *m, enum gw_err err,
-                          const struct quota_who *who,
+/* What waiting does not bring is hardly there sooner than this. */
+#define HOPELESS_S 60
+/* Requests under way end all the time. */
+#define PARALLEL_S 1
+
+static int retry_after_s(const struct quota_verdict *v)
+{
+    if (v->wait_ms)
+        return (int)((v->wait_ms + 999) / 1000);
+    return v->limit == QUOTA_PARALLEL ? PARALLEL_S : HOPELESS_S;
+}
+
+static enum gw_err refuse(enum gw_err err, const struct quota_who *who,
                           const struct quota_verdict *v, struct gw_error *e)
 {
     const struct limit_text *t = &texts[v->limit];
@@ -64,25 +75,34 @@ static enum gw_err refuse(struct metrics *m, enum gw_err err,
     char when[48] = "";
 
     ASSERT(v->limit != QUOTA_NONE);
-    metrics_count(m, METRIC_QUOTA_REFUSALS, t->name, NULL, NULL);
-    e->retry_after_s = (int)((v->wait_ms + 999) / 1000);
-    if (e->retry_after_s)
-        snprintf(when, sizeof(when), "; try again in %d s", e->retry_after_s);
+    e->retry_after_s = retry_after_s(v);
+    if (v->wait_ms)
+        snprintf(when, sizeof(when), "; this resets in %d s", e->retry_after_s);
     return err_set_param(
         e, err, t->name, "this %s may use %lld %s (%s), %lld are used%s", whose,
         (long long)v->max, t->unit, t->name, (long long)v->used, when);
 }
 
-enum gw_err charge_refuse(struct metrics *m, const struct quota_who *who,
+enum gw_err charge_refuse(const struct quota_who *who,
                           const struct quota_verdict *v, struct gw_error *e)
 {
-    return refuse(m, texts[v->limit].err, who, v, e);
+    return refuse(texts[v->limit].err, who, v, e);
 }
 
-enum gw_err charge_cut(struct metrics *m, const struct quota_who *who,
+enum gw_err charge_cut(const struct quota_who *who,
                        const struct quota_verdict *v, struct gw_error *e)
 {
-    return refuse(m, GW_QUOTA_CUT, who, v, e);
+    return refuse(GW_QUOTA_CUT, who, v, e);
+}
+
+void charge_count_refusal(struct metrics *m, const struct gw_error *e)
+{
+    size_t i;
+
+    for (i = 0; i < COUNTOF(texts); i++)
+        if (texts[i].name && strcmp(texts[i].name, e->param) == 0 &&
+            (e->err == texts[i].err || e->err == GW_QUOTA_CUT))
+            metrics_count(m, METRIC_QUOTA_REFUSALS, texts[i].name, NULL, NULL);
 }
 
 /* --- the tally --- */

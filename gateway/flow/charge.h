@@ -20,12 +20,14 @@ bool charge_has_storage_limit(const struct quota_who *who);
 bool charge_has_upload_limit(const struct quota_who *who);
 bool charge_has_download_limit(const struct quota_who *who);
 /* The refusal as an error: which limit of whom, its value, what is used, when
- * it is worth another try; counted in `m`. */
-enum gw_err charge_refuse(struct metrics *m, const struct quota_who *who,
+ * it is worth another try. */
+enum gw_err charge_refuse(const struct quota_who *who,
                           const struct quota_verdict *v, struct gw_error *e);
 /* The same for a body that is cut off on its way: 413. */
-enum gw_err charge_cut(struct metrics *m, const struct quota_who *who,
+enum gw_err charge_cut(const struct quota_who *who,
                        const struct quota_verdict *v, struct gw_error *e);
+/* A request has failed with this error: if it is such a refusal, count it. */
+void charge_count_refusal(struct metrics *m, const struct gw_error *e);
 
 /* --- the tally --- */
 

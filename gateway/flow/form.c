@@ -22,8 +22,8 @@
 /* A reader with less room than this gets its bytes by way of a copy: the parser
  * may hold back a whole delimiter. */
 #define PULL_MIN KIB
-/* More allowance is asked for when less than this is left. */
-#define ALLOWANCE_LOW (2 * (int64_t)MIB)
+/* Fields behind the file hardly take more than this, with their framing. */
+#define LATE_FIELDS_BYTES 512
 /* Reads per turn before the loop gets its turn again. */
 #define HEAD_READS 16
 
@@ -56,10 +56,11 @@ struct form {
     struct buf rest;  /* read behind the file's head, not yet pulled */
     struct buf tail;  /* raw, from the end of the file on */
     size_t tail_sent;
-    struct buf surplus;  /* what a reader with little room left over */
+    struct buf surplus;  /* read, and not handed out: the reader had little
+                            room, or it is not allowed yet */
     uint64_t head_bytes; /* of the body, up to the file's first byte */
     int64_t file_bytes, max_file_bytes;
-    int64_t allowed;          /* bytes of the file; -1: any */
+    int64_t allowed, low;     /* bytes of the file; -1: any */
     bool was_short;           /* of this allowance */
     struct gw_error at_bound; /* err set: what is allowed is all */
     char *out;                /* the reader's buffer during a pull */
@@ -170,10 +171,6 @@ static enum gw_err on_file_data(struct form *f, struct str data)
         return err_set_param(&f->gone, GW_FILE_TOO_LARGE, "file",
                              "the file is larger than the %lld bytes allowed",
                              (long long)f->max_file_bytes);
-    if (f->at_bound.err != GW_OK && f->file_bytes > f->allowed) {
-        f->gone = f->at_bound;
-        return f->gone.err;
-    }
     if (f->hash)
         crypto_hash_add(f->hash, data.p, data.n);
     if (f->counts_lines)
@@ -404,33 +401,38 @@ static enum gw_err split(struct form *f, char *buf, size_t held, size_t n,
     return GW_OK;
 }
 
-/* How many bytes may be read behind the `held` ones, at most cap: in the file
- * as many as are allowed, should all of them belong to it. */
-static size_t room_for(struct form *f, size_t held, size_t cap)
+/* How many bytes may be read and passed on, should all belong to the file. */
+static int64_t left_of_allowance(const struct form *f)
 {
-    int64_t left;
-
-    if (f->state != FORM_FILE || f->allowed < 0 || f->at_bound.err != GW_OK)
-        return cap - held;
-    left = f->allowed - f->file_bytes - (int64_t)held;
-    if (left < ALLOWANCE_LOW && !f->was_short) {
-        f->was_short = true;
-        f->ops->on_short(f->arg);
-    }
-    return left > 0 ? MIN(cap - held, (size_t)left) : 0;
+    if (f->state != FORM_FILE || f->allowed < 0)
+        return INT64_MAX;
+    return f->allowed - f->file_bytes - (int64_t)multipart_held(&f->mp);
 }
 
-static size_t pull_in_place(struct form *f, char *buf, size_t cap)
+static void ask_for_more(struct form *f)
+{
+    if (f->was_short || f->at_bound.err != GW_OK)
+        return;
+    f->was_short = true;
+    f->ops->on_short(f->arg);
+}
+
+/* peeks: where nothing is left it reads on all the same, for only what follows
+ * tells whether the file ends here. */
+static size_t pull_in_place(struct form *f, char *buf, size_t cap, bool peeks)
 {
     while (f->state == FORM_FILE || f->state == FORM_TAIL) {
         size_t held = f->state == FORM_FILE ? multipart_held(&f->mp) : 0;
-        size_t room = room_for(f, held, cap);
+        int64_t left = left_of_allowance(f);
+        size_t room = cap - held;
         struct gw_error e = {0};
         ssize_t n;
 
         ASSERT(cap > held);
-        if (!room)
-            return 0; /* form_allow() goes on */
+        if (left <= 0 && !peeks)
+            return 0;
+        if (left > 0 && (uint64_t)left < room)
+            room = (size_t)left;
         memcpy(buf, f->mp.delimiter, held);
         n = read_more(f, buf + held, room, &e);
         if (n == -1) {
@@ -451,21 +453,44 @@ static size_t pull_in_place(struct form *f, char *buf, size_t cap)
     return f->state == FORM_OUT ? hand_out_tail(f, buf, cap) : 0;
 }
 
-static size_t pull(void *arg, char *buf, size_t cap)
+/* Some of the surplus: all that was read beyond the allowance is in it. */
+static size_t hand_out_surplus(struct form *f, char *buf, size_t cap)
 {
-    struct form *f = arg;
-    char bytes[PULL_MIN];
-    size_t n;
+    size_t beyond = (size_t)form_beyond(f);
+    size_t n = MIN(cap, f->surplus.n - beyond);
 
-    if (!f->surplus.n && cap >= PULL_MIN)
-        return pull_in_place(f, buf, cap);
-    if (!f->surplus.n)
-        buf_add(&f->surplus, bytes, pull_in_place(f, bytes, sizeof(bytes)));
-    n = MIN(cap, f->surplus.n);
     if (n)
         memcpy(buf, f->surplus.p, n);
     buf_consume(&f->surplus, n);
-    return n;
+    if (n || !beyond)
+        return n;
+    if (f->at_bound.err != GW_OK)
+        fail(f, &f->at_bound);
+    else
+        ask_for_more(f); /* form_allow() goes on */
+    return 0;
+}
+
+static size_t pull(void *arg, char *buf, size_t cap)
+{
+    struct form *f = arg;
+    int64_t left = left_of_allowance(f);
+    char bytes[PULL_MIN];
+
+    size_t n;
+
+    if (left < f->low)
+        ask_for_more(f);
+    if (!f->surplus.n && cap >= PULL_MIN && left > 0) {
+        n = pull_in_place(f, buf, cap, false);
+        if (n || left_of_allowance(f) > 0)
+            return n;
+    }
+    if (!f->surplus.n) {
+        n = pull_in_place(f, bytes, sizeof(bytes), true);
+        buf_add(&f->surplus, bytes, n);
+    }
+    return f->surplus.n ? hand_out_surplus(f, buf, cap) : 0;
 }
 
 static void on_cancelled(void *arg)
@@ -563,9 +588,10 @@ void form_limit(struct form *f, int64_t max_file_bytes)
         f->max_file_bytes = max_file_bytes;
 }
 
-void form_allow(struct form *f, int64_t file_bytes)
+void form_allow(struct form *f, int64_t file_bytes, int64_t low)
 {
     f->allowed = file_bytes;
+    f->low = low;
     f->was_short = false;
     pipe_notify(f->pipe);
 }
@@ -574,6 +600,11 @@ void form_allow_no_more(struct form *f, const struct gw_error *why)
 {
     f->at_bound = *why;
     pipe_notify(f->pipe);
+}
+
+int64_t form_beyond(const struct form *f)
+{
+    return f->allowed < 0 ? 0 : MAX(f->file_bytes - f->allowed, 0);
 }
 
 void form_hash(struct form *f)
@@ -619,6 +650,18 @@ int64_t form_expected_bytes(const struct form *f)
     int64_t closing = (int64_t)strlen(f->boundary) + 6;
 
     return rest < 0 ? -1 : MAX(rest - closing, 0);
+}
+
+int64_t form_likely_bytes(const struct form *f)
+{
+    int64_t most = form_expected_bytes(f), final_crlf = 2;
+
+    if (most <= 0)
+        return most;
+    /* Whoever sends the fields first sends all of them first. */
+    if (f->fields[FORM_PURPOSE].p)
+        return MAX(most - final_crlf, 0);
+    return MAX(most - LATE_FIELDS_BYTES, 1);
 }
 
 int64_t form_file_bytes(const struct form *f)

@@ -46,8 +46,8 @@ struct form_ops {
     enum gw_err (*on_fields)(void *arg, struct gw_error *e);
     /* The form failed before the file began. */
     void (*on_failed)(void *arg, const struct gw_error *e);
-    /* The allowance (form_allow) is nearly used up. Once per allowance, from
-     * inside pipe_read(). Optional. */
+    /* The allowance (form_allow) is used up, or nearly. Once per allowance,
+     * from inside pipe_read(). Optional. */
     void (*on_short)(void *arg);
 };
 
@@ -74,11 +74,15 @@ void form_relay_tail(struct form *f, bool relays);
 void form_change_tail(struct form *f, bool frames_anew, bool no_expiry);
 /* A tighter bound than at form_new(), before the pipe is read. */
 void form_limit(struct form *f, int64_t max_file_bytes);
-/* No more than so many bytes of the file are passed on, for now: at the bound
- * the client is not read from. A later call may raise it. */
-void form_allow(struct form *f, int64_t file_bytes);
+/* No more than so many bytes of the file are passed on, for now: behind them
+ * the client is read from only to see whether the file ends there. A later call
+ * may raise it. on_short() is called when less than `low` is left, and at the
+ * latest when there are bytes beyond. */
+void form_allow(struct form *f, int64_t file_bytes, int64_t low);
 /* What is allowed now is all: a further byte fails the pipe with *why. */
 void form_allow_no_more(struct form *f, const struct gw_error *why);
+/* Bytes of the file that were read and are not allowed. */
+int64_t form_beyond(const struct form *f);
 /* Hash the file's bytes as they pass; before the pipe is read. */
 void form_hash(struct form *f);
 /* The hash in hex once the pipe has ended; STR_NULL without form_hash(). */
@@ -94,6 +98,9 @@ struct pipe *form_pipe(struct form *f);
 int64_t form_relay_length(const struct form *f);
 /* The largest file that the declared length allows; -1 when unknown. */
 int64_t form_expected_bytes(const struct form *f);
+/* What it most likely has, or less when fields are still to come behind it; -1
+ * when unknown. */
+int64_t form_likely_bytes(const struct form *f);
 /* Bytes of the file so far; all of them once the pipe has ended. */
 int64_t form_file_bytes(const struct form *f);
 /* The whole body was read and agreed to. */

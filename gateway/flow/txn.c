@@ -92,11 +92,19 @@ static void on_charged(void *arg, bool changed, const struct gw_error *e)
                  e->message);
 }
 
+/* Of what was sent: an error in its place is none of the file's. */
+static int64_t bytes_of_file(const struct txn *t)
+{
+    if (!t->pipe || t->status >= 300)
+        return 0;
+    return (int64_t)server_req_reply_bytes(t->req);
+}
+
 /* Uploads are charged when they are recorded; here is the rest. What is limited
  * is settled, what is not only counted. */
 static void settle_accounts(struct txn *t)
 {
-    int64_t sent = (int64_t)server_req_reply_bytes(t->req);
+    int64_t sent = bytes_of_file(t);
     struct quota_tally own = {.requests = 1, .errors = t->status >= 400};
     struct quota_tally all = own;
     struct quota_amount used = {.down = sent};
@@ -111,8 +119,7 @@ static void settle_accounts(struct txn *t)
         key_store_leave(t->sv->keys, str_of(t->id));
     if (!t->who.n)
         return;
-    if (t->pipe)
-        all.down = sent;
+    all.down = sent;
     if (t->form && t->status == 200)
         all.up = form_file_bytes(t->form);
     if (!t->has_down_hold)
@@ -331,6 +338,11 @@ void txn_envelope(struct buf *out, const struct gw_error *e)
     json_close(&j);
 }
 
+static bool is_out_of_quota(enum gw_err err)
+{
+    return strcmp(err_info(err)->type, "insufficient_quota") == 0;
+}
+
 /* What SDKs should know besides the status: when to come back, or that it is
  * no use. */
 static void add_retry_fields(struct txn *t, const struct gw_error *e,
@@ -344,7 +356,7 @@ static void add_retry_fields(struct txn *t, const struct gw_error *e,
     if (wait)
         http_fields_add(f, t->arena, STR("Retry-After"),
                         arena_printf(t->arena, "%d", wait));
-    if (e->err == GW_UPSTREAM_AUTH || e->err == GW_UPSTREAM_QUOTA)
+    if (e->err == GW_UPSTREAM_AUTH || is_out_of_quota(e->err))
         http_fields_add(f, t->arena, STR("x-should-retry"), STR("false"));
     if (e->err == GW_INVALID_API_KEY)
         http_fields_add(f, t->arena, STR("WWW-Authenticate"), STR("Bearer"));
@@ -364,8 +376,10 @@ void txn_fail_with(struct txn *t, const struct gw_error *e,
 
     ASSERT(e->err != GW_OK);
     txn_stop_waiting(t);
-    if (t->error.err == GW_OK)
+    if (t->error.err == GW_OK) {
         t->error = *e;
+        charge_count_refusal(t->sv->metrics, e);
+    }
     if (!t->req)
         return;
     if (server_req_has_replied(t->req)) {

@@ -372,15 +372,20 @@ class OpenAI(Server):
         if x.head.query:
             raise Refused(400, f"Unknown parameter: '{x.head.query[0][0]}'.")
         data = tempfile.SpooledTemporaryFile(1 << 20) if self.keep else None
-        sink = data.write if data else lambda piece: None
-        form = read_form(x.body, x.head.get("content-type"), sink)
+        form = read_form(x.body, x.head.get("content-type"), self._sink(x, data))
         x.seen.form = form
         fields = self._check_form(form)
         stored = Stored(form.file, fields, data, self.first_status)
-        with self.lock:
-            self.files[stored.id] = stored
+        self._store(x, stored)
         x.at("stored")
         self._created(x, stored)
+
+    def _sink(self, x, data):
+        return data.write if data else lambda piece: None
+
+    def _store(self, x, stored):
+        with self.lock:
+            self.files[stored.id] = stored
 
     def _created(self, x, stored):
         x.answer(200, self._object(stored))

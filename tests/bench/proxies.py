@@ -298,6 +298,24 @@ class Filemux(Proxy):
         return json.loads(self.call("/key/generate", {}))["key"]
 
 
+class Limited(Filemux):
+    """With every limit set for key and team, and none of them reached."""
+
+    LIMITS = {
+        "rpm_limit": 100000000,
+        "max_parallel_requests": 100000,
+        "max_files": 1000000,
+        "max_storage_bytes": "1TB",
+        "max_upload_bytes_per_day": "1TB",
+        "max_download_bytes_per_day": "1TB",
+    }
+
+    def make_key(self):
+        team = json.loads(self.call("/team/new", {"team_alias": "a", **self.LIMITS}))
+        wanted = {"team_id": team["team_id"], **self.LIMITS}
+        return json.loads(self.call("/key/generate", wanted))["key"]
+
+
 class Environment:
     """Directories, tools, certificate, and the servers on the client's CPU."""
 

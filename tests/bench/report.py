@@ -12,12 +12,13 @@ SIGNS = {"<=": operator.le, "<": operator.lt, "=": operator.eq}
 
 
 class Row:
-    """One case. Its goal is a sign and a number, against the ratio to nginx or
-    against filemux's own value; or there is none."""
+    """One case. Its goal is a sign and a number, against the ratio to nginx (or
+    to filemux in another case) or against filemux's own value; or there is
+    none."""
 
-    def __init__(self, case, unit, digits, goal=None, is_ratio=True):
+    def __init__(self, case, unit, digits, goal=None, is_ratio=True, to=None):
         self.case, self.unit, self.digits = case, unit, digits
-        self.goal, self.is_ratio = goal, is_ratio
+        self.goal, self.is_ratio, self.to = goal, is_ratio, to
         self.series = {}
 
     def cell(self, proxy):
@@ -32,7 +33,7 @@ class Row:
 
     def ratio(self, pick):
         ours = self.series.get("filemux")
-        peer = self.series.get("nginx")
+        peer = self.to.series.get("filemux") if self.to else self.series.get("nginx")
         if not ours or not peer or not ours.values or not peer.values:
             return None
         return pick(ours) / pick(peer)
@@ -55,8 +56,9 @@ class Row:
         ]
         goal = "-" if self.goal is None else "{} {:g}".format(*self.goal)
         met = {None: "-", True: "yes", False: "NO"}[self.is_met()]
+        case = f"{self.case} (to {self.to.case})" if self.to else self.case
         return (
-            [self.case, self.unit]
+            [case, self.unit]
             + [self.cell(p) for p in ("filemux", "nginx", "haproxy", "copy")]
             + ["-" if r is None else f"{r:.2f}" for r in ratios]
             + [goal, met]

@@ -9,7 +9,6 @@
 
 #include "gateway/base/clock.h"
 #include "gateway/codec/fileid.h"
-#include "gateway/flow/lease.h"
 
 struct access {
     struct str guessed_owner; /* the file was asked for under it; STR_NULL */
@@ -157,15 +156,6 @@ static void resolve(struct txn *t)
         proceed(t);
 }
 
-/* Admitted: for as long as it lasts it counts as under way. */
-static void take_admission(struct txn *t, const struct key_admission *a)
-{
-    t->admission = *a;
-    if (a->is_under_way)
-        t->slot_lease =
-            lease_take(t->sv->leases, key_store_slot(t->arena, str_of(t->id)));
-}
-
 static void take_key(struct txn *t, struct vkey_ref *k, struct team_ref *team)
 {
     vkey_ref_hold(k);
@@ -209,7 +199,7 @@ static void on_key(void *arg, struct vkey_ref *k, struct team_ref *team,
                    "unknown");
         return;
     }
-    take_admission(t, a);
+    t->admission = *a;
     if (t->route->scope == SCOPE_ADMIN) {
         refuse_key(t, GW_ADMIN_ONLY, "this call takes the master key",
                    "admin_only");

@@ -273,3 +273,17 @@ bool str_to_duration(struct str s, int64_t *ms)
 
     return parse_with_unit(s, units, COUNTOF(units), 1000, ms);
 }
+
+struct str str_of_i64(int64_t n, char room[STR_I64_BYTES])
+{
+    uint64_t left = n < 0 ? 0 - (uint64_t)n : (uint64_t)n;
+    char *end = room + STR_I64_BYTES, *p = end;
+
+    do {
+        *--p = (char)('0' + left % 10);
+        left /= 10;
+    } while (left);
+    if (n < 0)
+        *--p = '-';
+    return str_make(p, (size_t)(end - p));
+}

@@ -61,6 +61,11 @@ bool str_is_made_of(struct str s, const char *symbols);
  * for any one. Linear in the product of the lengths, no recursion. */
 bool str_glob(struct str pattern, struct str name);
 
+/* The number in decimal, in the caller's room: for hot paths, where printf()
+ * would be seen. */
+#define STR_I64_BYTES 20
+struct str str_of_i64(int64_t n, char room[STR_I64_BYTES]);
+
 /* Numbers. All of s must be a number in range, or false and *out as it was. */
 bool str_to_u64(struct str s, uint64_t *out) MUSTCHECK;
 bool str_to_i64(struct str s, int64_t *out) MUSTCHECK;

@@ -5,6 +5,7 @@
 
 #include "gateway/base/bug.h"
 #include "gateway/base/log.h"
+#include "gateway/flow/txn.h"
 
 /* Ids renewed by one command. */
 #define RENEW_BATCH 256
@@ -30,6 +31,30 @@ static void on_renewed(void *arg, bool changed, const struct gw_error *e)
                  e->message);
 }
 
+/* Ids on their way into a command. */
+struct batch {
+    struct lease *lease;
+    struct str ids[RENEW_BATCH];
+    size_t n;
+};
+
+static void renew(struct batch *b)
+{
+    struct services *sv = b->lease->sv;
+
+    if (b->n)
+        (void)journal_renew(sv->redis, b->ids, b->n,
+                            sv->settings->journal.lease_ms, on_renewed, NULL);
+    b->n = 0;
+}
+
+static void add(struct batch *b, struct str id)
+{
+    b->ids[b->n++] = id;
+    if (b->n == RENEW_BATCH)
+        renew(b);
+}
+
 static void arm(struct lease *l)
 {
     loop_timer_set(&l->timer, l->sv->settings->journal.lease_ms / 3);
@@ -38,21 +63,17 @@ static void arm(struct lease *l)
 static void on_tick(void *arg)
 {
     struct lease *l = arg;
-    struct str ids[RENEW_BATCH];
+    struct batch b = {.lease = l};
     struct lease_entry *e;
-    size_t n = 0;
+    struct txn *t;
 
-    DL_FOREACH (l->entries, e) {
-        ids[n++] = str_make(e->id, e->n);
-        if (n == RENEW_BATCH || !e->next) {
-            (void)journal_renew(l->sv->redis, ids, n,
-                                l->sv->settings->journal.lease_ms, on_renewed,
-                                NULL);
-            n = 0;
-        }
-    }
-    if (l->entries)
-        arm(l);
+    DL_FOREACH (l->entries, e)
+        add(&b, str_make(e->id, e->n));
+    DL_FOREACH (l->sv->transactions, t)
+        if (t->admission.is_under_way)
+            add(&b, key_store_slot(t->arena, str_of(t->id)));
+    renew(&b);
+    arm(l);
 }
 
 struct lease *lease_open(struct services *sv)
@@ -61,6 +82,7 @@ struct lease *lease_open(struct services *sv)
 
     l->sv = sv;
     loop_timer_init(sv->loop, &l->timer, on_tick, l);
+    arm(l);
     return l;
 }
 
@@ -78,8 +100,6 @@ struct lease_entry *lease_take(struct lease *l, struct str id)
     ASSERT(id.n < sizeof(e->id));
     memcpy(e->id, id.p, id.n);
     e->n = id.n;
-    if (!l->entries)
-        arm(l);
     DL_APPEND(l->entries, e);
     return e;
 }

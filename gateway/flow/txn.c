@@ -110,13 +110,13 @@ static void settle_accounts(struct txn *t)
     struct quota_amount used = {.down = sent};
 
     lease_give_back(t->sv->leases, t->down_lease);
-    lease_give_back(t->sv->leases, t->slot_lease);
-    t->down_lease = t->slot_lease = NULL;
+    t->down_lease = NULL;
     if (t->has_down_hold)
         (void)quota_settle(t->sv->redis, str_of(t->id), &t->who, &used,
                            on_charged, NULL);
     if (t->admission.is_under_way)
         key_store_leave(t->sv->keys, str_of(t->id));
+    t->admission.is_under_way = false;
     if (!t->who.n)
         return;
     all.down = sent;
@@ -260,8 +260,10 @@ struct str txn_query(struct txn *t, struct str name)
 static void add_number(struct txn *t, struct http_fields *f, struct str name,
                        int64_t n)
 {
+    char room[STR_I64_BYTES];
+
     http_fields_add(f, t->arena, name,
-                    arena_printf(t->arena, "%lld", (long long)n));
+                    arena_dup(t->arena, str_of_i64(n, room)));
 }
 
 /* As OpenAI tells them; the time is that until the limit is whole again. */

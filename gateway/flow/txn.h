@@ -57,7 +57,7 @@ struct txn {
     struct quota_who who;           /* whom it is charged to */
     struct key_admission admission; /* for the x-ratelimit fields */
     bool has_down_hold;             /* of what it downloads: its id's */
-    struct lease_entry *down_lease, *slot_lease; /* of that; of admission */
+    struct lease_entry *down_lease;
     const struct file_record *record; /* of {id}: the caller's own file */
 
     /* What it waits for: cancelled by txn_stop_waiting(). */

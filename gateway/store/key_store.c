@@ -28,6 +28,9 @@
     10                /* a record that changes more often meanwhile is broken  \
                        */
 #define KEY_BYTES 128 /* of a key's record's key: a prefix and the hash */
+/* Two records, a slot and its lease; an id and two limits per scope. */
+#define ADMIT_ARGS (4 + 3 * QUOTA_SCOPES)
+#define LEAVING_MAX 64 /* told to Redis at once */
 #define SLOT_PREFIX "p:"
 #define SLOT_BYTES (sizeof(SLOT_PREFIX) + LIMIT_ID_BYTES)
 #define NUMBER_BYTES 24
@@ -55,6 +58,9 @@ struct key_store {
     struct key_cache *cache;
     struct key_store_call *pending, *idle;
     size_t nidle;
+    char leaving[LEAVING_MAX][SLOT_BYTES];
+    size_t nleaving;
+    struct loop_task leave;
 };
 
 void key_store_set_fixed(struct key_store *s, const struct key_store_fixed *v,
@@ -246,6 +252,26 @@ static void on_records(void *arg, const struct redis_value *v,
         take(c, redis_at(v, 0), redis_at(v, 1));
 }
 
+/* Eight numbers, see key_admit.lua. */
+static void read_admission(struct str text, struct key_admission *a)
+{
+    int64_t n[8] = {0};
+    struct str word;
+    size_t i;
+
+    for (i = 0; i < COUNTOF(n) && str_next(&text, ' ', &word); i++)
+        if (!str_to_i64(word, &n[i]))
+            n[i] = 0;
+    a->rpm_limit = n[0];
+    a->rpm_remaining = n[1];
+    a->rpm_reset_ms = n[2];
+    a->verdict = (struct quota_verdict){.limit = (enum quota_limit)n[3],
+                                        .scope = (size_t)n[4],
+                                        .max = n[5],
+                                        .used = n[6],
+                                        .wait_ms = n[7]};
+}
+
 static void on_admit(void *arg, const struct redis_value *v,
                      const struct gw_error *e)
 {
@@ -257,14 +283,11 @@ static void on_admit(void *arg, const struct redis_value *v,
         answer_nothing(c, e);
         return;
     }
-    if (redis_at(v, 0).integer == 0) {
-        take(c, redis_at(v, 1), redis_at(v, 2));
+    if (v->kind == REDIS_ARRAY) {
+        take(c, redis_at(v, 0), redis_at(v, 1));
         return;
     }
-    a.rpm_limit = redis_at(v, 1).integer;
-    a.rpm_remaining = redis_at(v, 2).integer;
-    a.rpm_reset_ms = redis_at(v, 3).integer;
-    quota_read_verdict(v, 4, &a.verdict);
+    read_admission(v->str, &a);
     a.is_under_way = c->takes_slot && a.verdict.limit == QUOTA_NONE;
     answer(c, &a, e);
 }
@@ -296,33 +319,33 @@ static void ask_for_records(struct key_store_call *c)
     arena_free(a);
 }
 
-static struct str number(struct arena *a, int64_t n)
-{
-    return arena_printf(a, "%" PRId64, MIN(n, QUOTA_MAX));
-}
-
 static void ask_for_admission(struct key_store_call *c)
 {
     struct str keys[] = {QUOTA_KEYS, STR_NULL, STR_NULL};
-    struct str args[4 + 3 * QUOTA_SCOPES];
-    struct arena *a = arena_new();
+    struct str args[ADMIT_ARGS];
+    char numbers[ADMIT_ARGS][STR_I64_BYTES], room[KEY_BYTES];
+    struct arena *a = c->key->key.team_id.n ? arena_new() : NULL;
     size_t nkeys = COUNTOF(keys) - 1, n = 0, i;
-    char room[KEY_BYTES];
     struct quota_who who;
 
     keys[nkeys - 1] = key_key(c, room);
-    if (c->key->key.team_id.n)
+    if (a)
         keys[nkeys++] = team_key(a, c);
     c->takes_slot = has_parallel(c);
     args[n++] = key_cache_key_text(c->key);
     args[n++] = c->team ? key_cache_team_text(c->team) : STR("");
     args[n++] = c->takes_slot ? str_of(c->slot) : STR("");
-    args[n++] = number(a, c->lease_ms);
+    args[n] = str_of_i64(c->lease_ms, numbers[n]);
+    n++;
     key_store_who(c->key, c->team, &who);
     for (i = 0; i < who.n; i++) {
+        const struct vkey_limits *l = &who.v[i].limits;
+
         args[n++] = who.v[i].id;
-        args[n++] = number(a, who.v[i].limits.rpm);
-        args[n++] = number(a, who.v[i].limits.parallel);
+        args[n] = str_of_i64(MIN(l->rpm, QUOTA_MAX), numbers[n]);
+        n++;
+        args[n] = str_of_i64(MIN(l->parallel, QUOTA_MAX), numbers[n]);
+        n++;
     }
     c->call = redis_eval(c->s->redis, on_admit, c, &admit_script, nkeys, keys,
                          n, args);
@@ -375,13 +398,35 @@ struct str key_store_slot(struct arena *a, struct str request_id)
     return arena_printf(a, SLOT_PREFIX "%.*s", STR_ARG(request_id));
 }
 
+static void tell_leaving(void *arg)
+{
+    struct key_store *s = arg;
+    struct str slots[LEAVING_MAX];
+    size_t i;
+
+    for (i = 0; i < s->nleaving; i++)
+        slots[i] = str_of(s->leaving[i]);
+    if (i)
+        (void)quota_release_all(s->redis, slots, i, on_left, NULL);
+    s->nleaving = 0;
+}
+
+/* Those of a turn are told in one command. */
+static void leave(struct key_store *s, const char *prefix, struct str id)
+{
+    char *slot;
+
+    ASSERT(strlen(prefix) + id.n < SLOT_BYTES);
+    if (s->nleaving == LEAVING_MAX)
+        tell_leaving(s);
+    slot = s->leaving[s->nleaving++];
+    snprintf(slot, SLOT_BYTES, "%s%.*s", prefix, STR_ARG(id));
+    loop_defer(redis_loop(s->redis), &s->leave, tell_leaving, s);
+}
+
 void key_store_leave(struct key_store *s, struct str request_id)
 {
-    char slot[SLOT_BYTES];
-
-    ASSERT(request_id.n <= LIMIT_ID_BYTES);
-    snprintf(slot, sizeof(slot), SLOT_PREFIX "%.*s", STR_ARG(request_id));
-    (void)quota_release(s->redis, str_of(slot), on_left, NULL);
+    leave(s, SLOT_PREFIX, request_id);
 }
 
 /* The script under way is carried out all the same, and before this. */
@@ -394,7 +439,7 @@ void key_store_cancel(struct key_store_call *c)
     } else {
         redis_cancel(c->call);
         if (c->takes_slot)
-            (void)quota_release(s->redis, str_of(c->slot), on_left, NULL);
+            leave(s, "", str_of(c->slot));
     }
     call_done(c);
 }
@@ -423,6 +468,8 @@ void key_store_close(struct key_store *s)
         return;
     while (s->pending)
         key_store_cancel(s->pending);
+    tell_leaving(s);
+    loop_task_cancel(redis_loop(s->redis), &s->leave);
     LL_FOREACH_SAFE(s->idle, c, next)
     free(c);
     key_cache_free(s->cache);

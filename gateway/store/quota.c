@@ -12,7 +12,6 @@
 #include "gateway/store/quota_keys.h"
 #include "scripts.h"
 
-#define NUMBER_BYTES 24
 #define DAY_MAX 1000000 /* the year 4707; a loop over days ends before */
 #define HOLD_GONE (-1)  /* quota_extend's */
 #define USAGE_NUMBERS 9 /* of a scope, in quota_usage's answer */
@@ -55,7 +54,7 @@ struct history {
 
 struct args {
     struct str v[ARGS_MAX];
-    char numbers[ARGS_MAX][NUMBER_BYTES];
+    char numbers[ARGS_MAX][STR_I64_BYTES];
     size_t n;
 };
 
@@ -67,10 +66,7 @@ static void add_str(struct args *a, struct str s)
 
 static void add_int(struct args *a, int64_t n)
 {
-    char *room = a->numbers[a->n];
-
-    snprintf(room, NUMBER_BYTES, "%" PRId64, MIN(MAX(n, 0), QUOTA_MAX));
-    add_str(a, str_of(room));
+    add_str(a, str_of_i64(MIN(MAX(n, 0), QUOTA_MAX), a->numbers[a->n]));
 }
 
 static void add_amount(struct args *a, const struct quota_amount *v)
@@ -225,7 +221,14 @@ struct redis_call *quota_settle(struct redis *r, struct str id,
 struct redis_call *quota_release(struct redis *r, struct str id,
                                  quota_done_callback *fn, void *arg)
 {
-    return tell_done(eval(r, on_done, &release_script, 1, &id), fn, arg);
+    return quota_release_all(r, &id, 1, fn, arg);
+}
+
+struct redis_call *quota_release_all(struct redis *r, const struct str *ids,
+                                     size_t n, quota_done_callback *fn,
+                                     void *arg)
+{
+    return tell_done(eval(r, on_done, &release_script, n, ids), fn, arg);
 }
 
 struct redis_call *quota_forget(struct redis *r, struct str file_id,

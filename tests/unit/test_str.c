@@ -6,6 +6,8 @@
 
 #include <cmocka.h>
 
+#include <stdio.h>
+
 #include "gateway/base/str.h"
 
 static void assert_str(struct str got, const char *want)
@@ -354,9 +356,23 @@ static void durations_are_milliseconds(void **state)
     assert_false(str_to_duration(STR_NULL, &v));
 }
 
+static void numbers_are_written_as_printf_does(void **state)
+{
+    static const int64_t numbers[] = {0,  1,  9,         10,        99,
+                                      -1, -9, 123456789, INT64_MAX, INT64_MIN};
+    char room[STR_I64_BYTES], text[32];
+
+    (void)state;
+    for (size_t i = 0; i < COUNTOF(numbers); i++) {
+        snprintf(text, sizeof(text), "%lld", (long long)numbers[i]);
+        assert_true(str_eq_c(str_of_i64(numbers[i], room), text));
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(numbers_are_written_as_printf_does),
         cmocka_unit_test(equal_views_hold_the_same_bytes),
         cmocka_unit_test(an_absent_view_is_not_an_empty_one),
         cmocka_unit_test(starts_and_ends_never_read_beyond),

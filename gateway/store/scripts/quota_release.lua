@@ -1,6 +1,12 @@
--- What a hold was for came to nothing.
+-- What holds were for came to nothing.
 -- KEYS: see counters.lua
--- ARGV: id
--- 1 when there was a hold.
+-- ARGV: ids
+-- 1 when there was a hold of one of them.
 -- include counters
-return end_hold(ARGV[1]) and 1 or 0
+local ended = 0
+for _, id in ipairs(ARGV) do
+    if end_hold(id) then
+        ended = 1
+    end
+end
+return ended

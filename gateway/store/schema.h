@@ -97,4 +97,28 @@ struct str schema_index(struct arena *a, struct str owner, struct str purpose,
 /* The member of a file in its indexes. */
 struct str schema_member(struct arena *a, struct str id) MUSTCHECK;
 
+/* Background jobs, of one tag with keys and quotas. Behind what ends in a colon
+ * comes the job's id, as it is. */
+/* clang-format off */
+/*  key                   type    holds                                    life           written by
+ *
+ *  fm:{gw}:job:<id>      string  job, JSON                                JOB_DAYS       job_store
+ *  fm:{gw}:jobs          zset 0  the ids of all                           JOB_DAYS       job_store
+ *  fm:{gw}:jobs:open     zset    those not over, score: next step is due  until over     job_store
+ *  fm:{gw}:jobs:runner   string  who runs them                            lease, 30 s    job_store
+ *  fm:{gw}:report:<id>   list    what was found, JSON                     JOB_DAYS       job_store
+ *  fm:{gw}:todo:<id>     list    what is left to do with it, JSON         until over     job_store
+ *  fm:{gw}:audit:<id>    set     counted files whose record is not found  a day          audit
+ *  fm:{gw}:scopes:<id>   set     scopes to be checked                     a day          audit
+ */
+/* clang-format on */
+#define SCHEMA_JOB "fm:{gw}:job:"
+#define SCHEMA_JOBS "fm:{gw}:jobs"
+#define SCHEMA_JOBS_OPEN "fm:{gw}:jobs:open"
+#define SCHEMA_JOBS_RUNNER "fm:{gw}:jobs:runner"
+#define SCHEMA_JOB_REPORT "fm:{gw}:report:"
+#define SCHEMA_JOB_TODO "fm:{gw}:todo:"
+#define SCHEMA_AUDIT "fm:{gw}:audit:"
+#define SCHEMA_AUDIT_SCOPES "fm:{gw}:scopes:"
+
 #endif

@@ -4,7 +4,6 @@
 #include "gateway/base/crypto.h"
 
 #define TIME_CHARS 10
-#define RANDOM_BYTES 10
 
 static const char alphabet[] = "0123456789abcdefghjkmnpqrstvwxyz";
 
@@ -37,16 +36,15 @@ static uint64_t load_40_bits(const unsigned char *p)
     return v;
 }
 
-void fileid_mint(enum fileid_kind kind, const char *ns, int64_t wall_ms,
+void fileid_make(enum fileid_kind kind, const char *ns, int64_t wall_ms,
+                 const unsigned char noise[FILEID_NOISE_BYTES],
                  char out[LIMIT_ID_BYTES + 1])
 {
     struct str prefix = prefixes[kind], space = str_of(ns);
-    unsigned char noise[RANDOM_BYTES];
     char *to = out;
 
     ASSERT(fileid_is_namespace(space));
     ASSERT(wall_ms >= 0 && wall_ms < (int64_t)1 << 48);
-    crypto_random(noise, sizeof(noise));
     memcpy(to, prefix.p, prefix.n);
     to += prefix.n;
     memcpy(to, space.p, space.n);
@@ -56,6 +54,15 @@ void fileid_mint(enum fileid_kind kind, const char *ns, int64_t wall_ms,
     to = put_base32(to, load_40_bits(noise), 8);
     to = put_base32(to, load_40_bits(noise + 5), 8);
     *to = '\0';
+}
+
+void fileid_mint(enum fileid_kind kind, const char *ns, int64_t wall_ms,
+                 char out[LIMIT_ID_BYTES + 1])
+{
+    unsigned char noise[FILEID_NOISE_BYTES];
+
+    crypto_random(noise, sizeof(noise));
+    fileid_make(kind, ns, wall_ms, noise, out);
 }
 
 static bool is_ulid(struct str s)

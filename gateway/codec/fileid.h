@@ -26,6 +26,11 @@ struct fileid {
 /* A new id for the time given, into out (NUL-ended). ns must be valid. */
 void fileid_mint(enum fileid_kind kind, const char *ns, int64_t wall_ms,
                  char out[LIMIT_ID_BYTES + 1]);
+/* The same with the 80 random bits given: an id that can be made again. */
+#define FILEID_NOISE_BYTES 10
+void fileid_make(enum fileid_kind kind, const char *ns, int64_t wall_ms,
+                 const unsigned char noise[FILEID_NOISE_BYTES],
+                 char out[LIMIT_ID_BYTES + 1]);
 /* Split; false unless it is exactly an id of that kind. */
 bool fileid_parse(enum fileid_kind kind, struct str text,
                   struct fileid *out) MUSTCHECK;

@@ -65,3 +65,33 @@ struct redis_call *file_store_page(struct redis *r, struct arena *a,
     *w = (struct page){fn, arg, a, arena_dup(a, q->owner)};
     return c;
 }
+
+/* --- counting --- */
+
+struct count {
+    file_store_count_callback *fn;
+    void *arg;
+};
+
+static void on_count(void *arg, const struct redis_value *v,
+                     const struct gw_error *e)
+{
+    struct count *w = arg;
+
+    w->fn(w->arg, v ? v->integer : 0, e);
+}
+
+struct redis_call *file_store_count(struct redis *r, struct str owner,
+                                    file_store_count_callback *fn, void *arg)
+{
+    struct arena *a = arena_new();
+    struct str argv[] = {STR("ZCARD"),
+                         schema_index(a, owner, STR_NULL, STR_NULL)};
+    struct redis_call *c =
+        redis_command(r, on_count, NULL, COUNTOF(argv), argv);
+    struct count *w = redis_room(c, sizeof(*w));
+
+    *w = (struct count){fn, arg};
+    arena_free(a);
+    return c;
+}

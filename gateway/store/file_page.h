@@ -29,4 +29,10 @@ struct redis_call *file_store_page(struct redis *r, struct arena *a,
                                    const struct file_store_query *q,
                                    file_store_page_callback *fn, void *arg);
 
+/* How many there are. */
+typedef void file_store_count_callback(void *arg, int64_t n,
+                                       const struct gw_error *e);
+struct redis_call *file_store_count(struct redis *r, struct str owner,
+                                    file_store_count_callback *fn, void *arg);
+
 #endif

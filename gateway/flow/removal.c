@@ -21,7 +21,7 @@ struct removal {
     struct upstream *up;
     bool is_noted; /* the entry is the sweeper's */
     bool existed;
-    struct gw_error error; /* of the record's deletion */
+    struct gw_error error; /* the first of several */
     removal_fn *done;
     void *arg;
 };
@@ -51,13 +51,23 @@ static void end(struct removal *m, const struct gw_error *e)
 
 /* --- the record and the count, in one round trip --- */
 
+/* Either may be answered first: a script that Redis does not know yet is sent
+ * once more, behind what followed it. */
+static void end_if_both_are_done(struct removal *m, const struct gw_error *e)
+{
+    if (m->error.err == GW_OK)
+        m->error = *e;
+    if (!m->call && !m->then)
+        end(m, &m->error);
+}
+
 static void on_forgotten(void *arg, bool changed, const struct gw_error *e)
 {
     struct removal *m = arg;
 
     (void)changed;
     m->then = NULL;
-    end(m, m->error.err != GW_OK ? &m->error : e);
+    end_if_both_are_done(m, e);
 }
 
 static void on_record_gone(void *arg, bool changed, const struct gw_error *e)
@@ -66,7 +76,7 @@ static void on_record_gone(void *arg, bool changed, const struct gw_error *e)
 
     m->call = NULL;
     m->existed = changed;
-    m->error = *e;
+    end_if_both_are_done(m, e);
 }
 
 static void on_expiry_cleared(void *arg, bool changed, const struct gw_error *e)
@@ -84,7 +94,6 @@ static void delete_record(struct removal *m)
         (void)expiry_clear(r, &m->record, on_expiry_cleared, NULL);
     m->call = file_store_delete(r, &m->record, on_record_gone, m);
     m->then = quota_forget(r, m->record.obj.id, on_forgotten, m);
-    redis_after(m->then, m->call);
 }
 
 /* --- the provider --- */

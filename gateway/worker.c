@@ -9,6 +9,7 @@
 #include "gateway/base/log.h"
 #include "gateway/flow/charge.h"
 #include "gateway/flow/grants.h"
+#include "gateway/flow/jobs.h"
 #include "gateway/flow/lease.h"
 #include "gateway/flow/removal.h"
 #include "gateway/flow/sweeper.h"
@@ -27,6 +28,7 @@ struct worker {
     struct services sv;
     struct http_server *server;
     struct sweeper *sweeper;
+    struct jobs *jobs;
     pthread_t thread;
     bool is_started;
     enum worker_phase phase;
@@ -129,8 +131,10 @@ struct worker *worker_new(const struct worker_options *o, struct gw_error *e)
         worker_free(w);
         return NULL;
     }
-    if (o->index == 0)
+    if (o->index == 0) {
         w->sweeper = sweeper_open(&w->sv, o->process_id);
+        w->jobs = jobs_open(&w->sv, o->process_id);
+    }
     return w;
 }
 
@@ -141,6 +145,7 @@ static void close_services(struct worker *w)
     struct services *sv = &w->sv;
 
     sweeper_close(w->sweeper);
+    jobs_close(w->jobs);
     if (w->server)
         http_server_close(w->server);
     loop_timer_release(&w->drain);

@@ -12,7 +12,7 @@
 struct worker;
 
 struct worker_options {
-    unsigned index; /* worker 0 also sweeps */
+    unsigned index; /* worker 0 also sweeps, and runs jobs */
     unsigned count; /* of workers: they share max_connections */
     const char *redis_url;
     const char *process_id; /* borrowed for the worker's life */

@@ -19,7 +19,7 @@
 #include "gateway/store/redis.h"
 
 #define JOB_DAYS 30
-#define JOB_LEASE_MS 30000 /* how long a process runs jobs unrenewed */
+#define JOB_LEASE_MS 10000 /* how long a process runs jobs unrenewed */
 #define JOB_ID_CHARS 30    /* "job-" and a ULID */
 
 enum job_kind { JOB_DELETE_FILES, JOB_IMPORT, JOB_RECONCILE, JOB_KINDS };

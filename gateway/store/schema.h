@@ -105,7 +105,7 @@ struct str schema_member(struct arena *a, struct str id) MUSTCHECK;
  *  fm:{gw}:job:<id>      string  job, JSON                                JOB_DAYS       job_store
  *  fm:{gw}:jobs          zset 0  the ids of all                           JOB_DAYS       job_store
  *  fm:{gw}:jobs:open     zset    those not over, score: next step is due  until over     job_store
- *  fm:{gw}:jobs:runner   string  who runs them                            lease, 30 s    job_store
+ *  fm:{gw}:jobs:runner   string  who runs them                            lease, 10 s    job_store
  *  fm:{gw}:report:<id>   list    what was found, JSON                     JOB_DAYS       job_store
  *  fm:{gw}:todo:<id>     list    what is left to do with it, JSON         until over     job_store
  *  fm:{gw}:audit:<id>    set     counted files whose record is not found  a day          audit

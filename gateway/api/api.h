@@ -36,6 +36,13 @@ void usage_own(struct txn *t);
 void usage_history(struct txn *t);
 void providers_list(struct txn *t);
 
+void jobs_import(struct txn *t);
+void jobs_reconcile(struct txn *t);
+void jobs_list(struct txn *t);
+void jobs_get(struct txn *t);
+void jobs_cancel(struct txn *t);
+void admin_files(struct txn *t);
+
 void ops_liveness(struct txn *t);
 void ops_readiness(struct txn *t);
 void ops_metrics(struct txn *t);
@@ -50,6 +57,9 @@ void access_begin(struct txn *t);
 /* body.c: collect a JSON body (LIMIT_JSON_BODY_BYTES) and call fn with it; an
  * absent body is an empty object. Failures are answered. */
 void body_read_json(struct txn *t, void (*fn)(struct txn *t, struct json *v));
+
+/* files.c: the files of an owner, as the query asks for them. */
+void files_list_of(struct txn *t, struct str owner);
 
 /* reply.c: the file object of a record, or 404 for an id. */
 void reply_file(struct txn *t, const struct file_record *f);

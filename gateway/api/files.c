@@ -253,11 +253,16 @@ static bool read_provider(struct txn *t, struct str *provider,
 
 void files_list(struct txn *t)
 {
+    files_list_of(t, t->vkey->owner);
+}
+
+void files_list_of(struct txn *t, struct str owner)
+{
     struct list *l = arena_new_of(t->arena, struct list);
     struct file_store_query *q = &l->query;
     struct gw_error e = {0};
 
-    q->owner = t->vkey->owner;
+    q->owner = owner;
     q->purpose = txn_query(t, STR("purpose"));
     if (!read_limit(t, &l->limit, &e) || !read_order(t, &q->is_ascending, &e) ||
         !read_after(t, &q->after, &e) || !read_provider(t, &q->provider, &e)) {

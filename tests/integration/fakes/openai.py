@@ -21,7 +21,7 @@ import threading
 import time
 
 from . import pattern
-from .form import Refused, read_form
+from .form import File, Refused, read_form
 from .http import Body, Gone, Pace, Server, Violation, head_bytes
 
 PURPOSES = ["assistants", "batch", "fine-tune", "vision", "user_data", "evals"]
@@ -267,7 +267,8 @@ class OpenAI(Server):
         self.faults = []
         self.read_rate = self.write_rate = 0  # bytes per second; 0: no bound
         self.first_status = "processed"
-        # string_times, no_status, no_cursors, no_ranges, chunked_content
+        # string_times, no_status, no_cursors, no_ranges, chunked_content,
+        # short_pages
         self.quirks = set()
         self.lock = threading.Lock()
         super().__init__(tls)
@@ -278,6 +279,19 @@ class OpenAI(Server):
 
     def fault(self, when, method=None, path=None, times=1):
         self.faults.append(Fault(when, method, path, times))
+
+    def put(self, filename, data=b"hello", purpose="vision", age=2 * 3600):
+        """A file that did not come through anybody's request."""
+        file = File(filename, "text/plain")
+        file.size = len(data)
+        file.digest.update(data)
+        kept = tempfile.SpooledTemporaryFile(1 << 20)
+        kept.write(data)
+        stored = Stored(file, {"purpose": purpose}, kept, "processed")
+        stored.created_at -= age
+        with self.lock:
+            self.files[stored.id] = stored
+        return stored
 
     def uploads(self):
         return [s for s in self.seen if s.method == "POST"]
@@ -434,7 +448,10 @@ class OpenAI(Server):
             if q["after"] not in ids:
                 raise Refused(400, f"No such File object: {q['after']}", "after")
             files = files[ids.index(q["after"]) + 1 :]
-        page = [self._object(f) for f in files[: int(q.get("limit", 10000))]]
+        limit = int(q.get("limit", 10000))
+        if "short_pages" in self.quirks:
+            limit = min(limit, 50)
+        page = [self._object(f) for f in files[:limit]]
         out = {"object": "list", "data": page}
         if "no_cursors" not in self.quirks:
             out["has_more"] = len(page) < len(files)

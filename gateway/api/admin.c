@@ -146,22 +146,25 @@ bool admin_read_count(struct txn *t, const char *name, size_t max, size_t dflt,
     return true;
 }
 
-/* The one place that knows whether there are background jobs. */
-bool admin_leaves_files(struct txn *t, const struct json *request)
+bool admin_read_delete_files(struct txn *t, const struct json *request,
+                             bool *out)
 {
     const struct json *v = json_get(request, "delete_files");
 
-    if (!json_is_null(v) && !json_is_bool(v)) {
-        admin_refuse(t, GW_INVALID_VALUE, "delete_files",
-                     "'delete_files' must be true or false");
-        return false;
-    }
-    if (!json_bool(v, false))
+    *out = json_bool(v, false);
+    if (json_is_null(v) || json_is_bool(v))
         return true;
-    admin_refuse(t, GW_UNSUPPORTED_OPERATION, "delete_files",
-                 "files cannot be deleted together with their owner yet: they "
-                 "stay, owned by its id");
+    admin_refuse(t, GW_INVALID_VALUE, "delete_files",
+                 "'delete_files' must be true or false");
     return false;
+}
+
+void admin_put_jobs(struct json_out *j, const struct vkey_strs *jobs)
+{
+    json_open(j, "jobs", '[');
+    for (size_t i = 0; i < jobs->n; i++)
+        json_put_str(j, NULL, jobs->v[i]);
+    json_close(j);
 }
 
 /* --- keys --- */

@@ -44,8 +44,11 @@ bool admin_read_names(struct txn *t, const struct json *list,
 /* A number in the query. */
 bool admin_read_count(struct txn *t, const char *name, size_t max, size_t dflt,
                       size_t *out);
-/* `delete_files`: may the files of what is deleted stay? */
-bool admin_leaves_files(struct txn *t, const struct json *request);
+/* `delete_files`: do the files go with their owner? */
+bool admin_read_delete_files(struct txn *t, const struct json *request,
+                             bool *out);
+/* "jobs": the ids of those that delete them, into an object that is open. */
+void admin_put_jobs(struct json_out *j, const struct vkey_strs *jobs);
 
 /* --- keys --- */
 

@@ -5,7 +5,7 @@
  * job itself knows an owner and the scopes of quotas, whatever becomes of the
  * key.
  */
-#include "gateway/api/api.h"
+#include "gateway/api/admin.h"
 
 #include "gateway/base/clock.h"
 #include "gateway/flow/jobs.h"
@@ -269,21 +269,12 @@ static void on_key(void *arg, struct str record, const struct gw_error *e)
     begin_job(t);
 }
 
-static bool is_hash(struct str s)
-{
-    return s.n == CRYPTO_SHA256_HEX && !str_starts(s, STR("sk-"));
-}
-
 static void ask_key(struct txn *t, struct call *c, struct str key)
 {
     char hash[CRYPTO_SHA256_HEX + 1];
 
-    if (is_hash(key))
-        c->key_hash = arena_dup(t->arena, key);
-    else {
-        vkey_hash(key, hash);
-        c->key_hash = arena_dup(t->arena, str_of(hash));
-    }
+    admin_key_hash(key, hash);
+    c->key_hash = arena_dup(t->arena, str_of(hash));
     txn_goto(t, TXN_STORE);
     t->store_call = key_store_raw(t->sv->keys, c->key_hash.p, on_key, t);
 }

@@ -9,6 +9,7 @@
 #include "gateway/api/admin.h"
 
 #include "gateway/base/clock.h"
+#include "gateway/flow/jobs.h"
 
 #define DELETE_MAX 1000
 
@@ -24,6 +25,8 @@ struct edit {
     struct vkey_strs wanted; /* keys, or aliases */
     bool are_aliases;
     size_t next, ndeleted;
+    bool deletes_files;
+    struct vkey_strs jobs; /* that do it */
 };
 
 static struct edit *begin(struct txn *t, struct json *request)
@@ -244,10 +247,59 @@ static void on_deleted(void *arg, bool changed, const struct gw_error *e)
     delete_next(t);
 }
 
-static void on_alias(void *arg, struct str hash, const struct gw_error *e)
+static void delete_key(struct txn *t)
+{
+    struct edit *x = t->data;
+
+    t->store_call = key_store_delete(t->sv->keys, x->hash, on_deleted, t);
+}
+
+static void on_job_begun(void *arg, bool changed, const struct gw_error *e)
 {
     struct txn *t = arg;
     struct edit *x = t->data;
+
+    (void)changed;
+    if (!admin_is_answered(t, e))
+        return;
+    x->jobs.n++;
+    delete_key(t);
+}
+
+/* Files of a team or a user are not the key's. */
+static void on_doomed(void *arg, struct str record, const struct gw_error *e)
+{
+    struct txn *t = arg;
+    struct edit *x = t->data;
+    struct gw_error broken = {0};
+    struct vkey k;
+
+    if (!admin_is_answered(t, e))
+        return;
+    if (!record.p ||
+        vkey_parse(t->arena, x->hash, arena_dup(t->arena, record), &k,
+                   &broken) != GW_OK ||
+        !str_starts(k.owner, STR("k:")))
+        delete_key(t);
+    else
+        t->store_call = jobs_start_delete_files(
+            t->sv, t->arena, k.owner, &x->jobs.v[x->jobs.n], on_job_begun, t);
+}
+
+static void doom_key(struct txn *t, struct str named)
+{
+    struct edit *x = t->data;
+
+    admin_key_hash(named, x->hash);
+    if (x->deletes_files)
+        t->store_call = key_store_raw(t->sv->keys, x->hash, on_doomed, t);
+    else
+        delete_key(t);
+}
+
+static void on_alias(void *arg, struct str hash, const struct gw_error *e)
+{
+    struct txn *t = arg;
 
     if (!admin_is_answered(t, e))
         return;
@@ -255,13 +307,14 @@ static void on_alias(void *arg, struct str hash, const struct gw_error *e)
         delete_next(t);
         return;
     }
-    admin_key_hash(hash, x->hash);
-    t->store_call = key_store_delete(t->sv->keys, x->hash, on_deleted, t);
+    doom_key(t, hash);
 }
 
 static void finish_deleting(struct txn *t, struct edit *x)
 {
     json_close(&x->out.json);
+    if (x->deletes_files)
+        admin_put_jobs(&x->out.json, &x->jobs);
     json_close(&x->out.json);
     if (x->ndeleted)
         admin_reply(t, &x->out);
@@ -283,8 +336,7 @@ static void delete_next(struct txn *t)
         t->store_call = key_store_by_alias(t->sv->keys, named, on_alias, t);
         return;
     }
-    admin_key_hash(named, x->hash);
-    t->store_call = key_store_delete(t->sv->keys, x->hash, on_deleted, t);
+    doom_key(t, named);
 }
 
 static void delete_keys(struct txn *t, struct json *request)
@@ -302,8 +354,9 @@ static void delete_keys(struct txn *t, struct json *request)
                           json_is_null(list) || !x->are_aliases ? "keys"
                                                                 : "key_aliases",
                           DELETE_MAX, &x->wanted) ||
-        !admin_leaves_files(t, request))
+        !admin_read_delete_files(t, request, &x->deletes_files))
         return;
+    x->jobs.v = arena_alloc(t->arena, x->wanted.n * sizeof(*x->jobs.v));
     json_open(&x->out.json, NULL, '{');
     json_open(&x->out.json, "deleted_keys", '[');
     txn_goto(t, TXN_STORE);

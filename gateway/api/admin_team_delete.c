@@ -1,11 +1,15 @@
-/* admin_team_delete.c -- teams are deleted with their keys; their files stay.
+/* admin_team_delete.c -- teams are deleted with their keys; their files stay,
+ * or are deleted by a background job.
  *
  * All teams must be there before anything is deleted. The keys go first: a
  * team that half went is still a team, with its limits. They are looked for
- * once more behind the team, for those that were made meanwhile.
+ * once more behind the team, for those that were made meanwhile. The job is
+ * begun between the two: nobody stores any more, and the team can still be
+ * deleted again, should this be the end of the process.
  */
 #include "gateway/api/admin.h"
 
+#include "gateway/flow/jobs.h"
 #include "gateway/store/team_store.h"
 
 #define TEAMS_MAX 100  /* of one request */
@@ -16,6 +20,8 @@ struct removal_of_teams {
     struct vkey_strs wanted;
     size_t at;    /* the team in work */
     bool is_gone; /* its record */
+    bool deletes_files;
+    struct vkey_strs jobs; /* that do it */
     struct arena *entries;
     const struct key_store_entry *keys; /* of the team: a round */
     size_t nkeys, next;
@@ -51,6 +57,8 @@ static void finish(struct txn *t, struct removal_of_teams *d)
         json_put_str(j, NULL, d->wanted.v[i]);
     json_close(j);
     json_put(j, "deleted_keys", json_parse(t->arena, buf_str(&d->hashes), &e));
+    if (d->deletes_files)
+        admin_put_jobs(j, &d->jobs);
     json_close(j);
     admin_reply(t, &d->out);
 }
@@ -76,6 +84,35 @@ static void on_team_deleted(void *arg, bool changed, const struct gw_error *e)
         return;
     d->is_gone = true;
     list_keys(t);
+}
+
+static void delete_team(struct txn *t)
+{
+    struct removal_of_teams *d = t->data;
+
+    t->store_call =
+        team_store_delete(t->sv->redis, team_of(d), on_team_deleted, t);
+}
+
+static void on_job_begun(void *arg, bool changed, const struct gw_error *e)
+{
+    struct txn *t = arg;
+    struct removal_of_teams *d = t->data;
+
+    (void)changed;
+    if (!admin_is_answered(t, e))
+        return;
+    d->jobs.n++;
+    delete_team(t);
+}
+
+static void begin_job(struct txn *t)
+{
+    struct removal_of_teams *d = t->data;
+    struct str owner = arena_printf(t->arena, "t:%.*s", STR_ARG(team_of(d)));
+
+    t->store_call = jobs_start_delete_files(
+        t->sv, t->arena, owner, &d->jobs.v[d->jobs.n], on_job_begun, t);
 }
 
 static void on_key_deleted(void *arg, bool changed, const struct gw_error *e)
@@ -118,9 +155,10 @@ static void on_keys(void *arg, const struct key_store_entry *v, size_t n,
         delete_key(t);
     else if (d->is_gone)
         next_team(t);
+    else if (d->deletes_files)
+        begin_job(t);
     else
-        t->store_call =
-            team_store_delete(t->sv->redis, team_of(d), on_team_deleted, t);
+        delete_team(t);
 }
 
 static void list_keys(struct txn *t)
@@ -180,8 +218,9 @@ static void delete_teams(struct txn *t, struct json *request)
     if (!admin_knows_members(t, request, members) ||
         !admin_read_names(t, json_get(request, "team_ids"), "team_ids",
                           TEAMS_MAX, &d->wanted) ||
-        !admin_leaves_files(t, request))
+        !admin_read_delete_files(t, request, &d->deletes_files))
         return;
+    d->jobs.v = arena_alloc(t->arena, d->wanted.n * sizeof(*d->jobs.v));
     txn_goto(t, TXN_STORE);
     look(t);
 }

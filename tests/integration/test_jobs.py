@@ -1,17 +1,14 @@
 """Background jobs: files adopted, deleted, held against their records."""
 
 import hashlib
-import json
-import random
-import time
 
+import httpx
 import pytest
-from fakes.openai import answer, call, on_head
+from fakes.openai import answer, call, on_head, stall
 from gw import config, refused, until
 
 QUICK = {"journal": {"lease": "2s", "sweep_interval": "200ms"}}
 OVER = ("done", "failed", "cancelled")
-DIGITS = "0123456789abcdefghjkmnpqrstvwxyz"
 
 
 @pytest.fixture
@@ -43,17 +40,11 @@ def ended(gw, job_id, timeout=60):
     return until(is_over, "the job is over", timeout)
 
 
-def delete_files(redis, owner):
-    """A job as the deletion of a team makes it."""
-    job_id = "job-0" + "".join(random.choices(DIGITS, k=25))
-    record = {
-        "version": 0, "id": job_id, "kind": "delete_files", "state": "queued",
-        "total": -1, "created_s": int(time.time()), "args": {"owner": owner},
-    }  # fmt: skip
-    text = json.dumps(record, separators=(",", ":"))
-    redis.command("SET", f"fm:{{gw}}:job:{job_id}", text)
-    redis.command("ZADD", "fm:{gw}:jobs", "0", job_id)
-    redis.command("ZADD", "fm:{gw}:jobs:open", "0", job_id)
+def delete_team(gw):
+    reply = gw.admin("POST", "/team/delete",
+                     json={"team_ids": ["red"], "delete_files": True})  # fmt: skip
+    assert reply.status_code == 200, reply.text
+    (job_id,) = reply.json()["jobs"]
     return job_id
 
 
@@ -73,6 +64,10 @@ def used(redis, scope):
 def number(reply):
     assert reply[:1] == b":", reply
     return int(reply[1:])
+
+
+def files_of(gw, owner):
+    return gw.admin("GET", "/admin/files", params={"owner": owner}).json()["data"]
 
 
 def listed(gw, key):
@@ -154,6 +149,7 @@ def test_an_import_goes_on_after_kill_9(one, fake, redis):
 
 
 def team_with(gw, n):
+    assert gw.admin("POST", "/team/new", json={"team_id": "red"}).status_code == 200
     key = gw.new_key(team_id="red")
     for _ in range(n):
         assert gw.upload(key).status_code == 200
@@ -161,23 +157,23 @@ def team_with(gw, n):
 
 
 def test_a_provider_that_fails_for_a_while_is_asked_again(one, fake, redis):
-    key = team_with(one, 12)
+    team_with(one, 12)
     other = one.new_key(team_id="blue")
     one.upload(other)
     fake.fault(on_head(answer(503, {})), method="DELETE", times=15)
-    job = ended(one, delete_files(redis, "t:red"))
+    job = ended(one, delete_team(one))
     assert (job["state"], job["failed"]) == ("done", 0)
     assert (job["done"], job["total"]) == (12, 12)
-    assert listed(one, key) == [] and len(fake.files) == 1
+    assert files_of(one, "t:red") == [] and len(fake.files) == 1
     assert used(redis, "t:red") == (0, 0)
     assert used(redis, "t:blue") == (1, 5)
 
 
 def test_progress_is_seen_and_a_job_can_be_cancelled(one, fake, redis):
-    key = team_with(one, 5)
+    team_with(one, 5)
     fake.fault(on_head(answer(503, {})), method="DELETE", times=3)
     fake.fault(on_head(answer(503, {})), method="DELETE", times=1000)
-    job_id = delete_files(redis, "t:red")
+    job_id = delete_team(one)
 
     def some():
         job = job_of(one, job_id)
@@ -188,13 +184,13 @@ def test_progress_is_seen_and_a_job_can_be_cancelled(one, fake, redis):
     assert reply.status_code == 200 and reply.json()["state"] == "cancelled"
     assert number(redis.command("ZCARD", "fm:{gw}:jobs:open")) == 0
     assert job_of(one, job_id)["state"] == "cancelled"
-    assert len(listed(one, key)) == 5
+    assert len(files_of(one, "t:red")) == 5
     again = one.admin("POST", f"/admin/jobs/{job_id}/cancel")
     assert again.json()["state"] == "cancelled"
 
 
 def test_a_deletion_goes_on_after_kill_9(one, fake, redis):
-    key = team_with(one, 60)
+    team_with(one, 60)
     deletes = iter(range(1000))
 
     def die(x):
@@ -202,14 +198,14 @@ def test_a_deletion_goes_on_after_kill_9(one, fake, redis):
             one.kill()
 
     fake.fault(on_head(call(die)), method="DELETE", times=1000)
-    job_id = delete_files(redis, "t:red")
+    job_id = delete_team(one)
     until(lambda: not one.runs, "the kill is over")
     assert 0 < len(fake.files) < 60
     one.start()
     job = ended(one, job_id)
     assert (job["state"], job["done"], job["total"]) == ("done", 60, 60)
     until(lambda: used(redis, "t:red") == (0, 0), "nothing counts any more")
-    assert listed(one, key) == [] and not fake.files
+    assert files_of(one, "t:red") == [] and not fake.files
     until(lambda: number(redis.command("HLEN", "fm:{gw}:entries")) == 0,
           "the journal is empty")  # fmt: skip
 
@@ -229,11 +225,39 @@ def test_another_process_goes_on(start, fake, redis):
 
     killed = []
     fake.fault(on_head(call(die)), method="DELETE", times=1000)
-    job_id = delete_files(redis, "t:red")
+    job_id = delete_team(both[0])
     until(lambda: killed and not killed[0].runs, "the kill is over")
     other = next(g for g in both if g is not killed[0])
     job = ended(other, job_id, 90)
     assert (job["done"], job["total"], job["failed"]) == (60, 60, 0)
+
+
+def test_the_end_of_a_process_does_not_wait_for_a_step(one, fake, redis):
+    team_with(one, 20)
+    fake.fault(on_head(stall), method="DELETE", times=20)
+    job_id = delete_team(one)
+    until(lambda: any(s.stalled.is_set() for s in fake.seen), "a step is stuck")
+    one.stop()
+    assert len(fake.files) == 20
+    fake.faults.clear()
+    one.http = httpx.Client(base_url=one.url, timeout=20)
+    job = ended(one.start(), job_id)
+    assert (job["state"], job["done"], job["failed"]) == ("done", 20, 0)
+    assert not fake.files
+
+
+def test_a_key_goes_with_its_own_files(one, fake, redis):
+    mine, yours, ours = one.new_key(), one.new_key(), one.new_key(team_id="red")
+    for key in (mine, mine, yours, ours):
+        one.upload(key)
+    body = {"keys": [mine, ours], "delete_files": True}
+    reply = one.admin("POST", "/key/delete", json=body).json()
+    assert len(reply["jobs"]) == 1  # a team's files are not its keys'
+    job = ended(one, reply["jobs"][0])
+    assert (job["kind"], job["done"], job["total"]) == ("delete_files", 2, 2)
+    assert files_of(one, scope_of(mine)) == []
+    assert len(files_of(one, "t:red")) == len(listed(one, yours)) == 1
+    assert len(fake.files) == 2
 
 
 # --- reconcile ---------------------------------------------------------------

@@ -164,15 +164,6 @@ def test_a_new_secret_may_be_chosen(gw, key):
     refused(gw.admin("POST", "/key/regenerate", json=body), 400, "conflict")
 
 
-def test_files_cannot_be_deleted_with_their_key_yet(gw, key):
-    body = {"keys": [key], "delete_files": True}
-    error = refused(gw.admin("POST", "/key/delete", json=body), 400)
-    assert (error["code"], error["param"]) == ("unsupported_operation", "delete_files")
-    assert gw.call(key, "GET", "/v1/files").status_code == 200
-    body["delete_files"] = False
-    assert gw.admin("POST", "/key/delete", json=body).status_code == 200
-
-
 def test_keys_are_listed_in_pages(gw):
     for _ in range(3):
         gw.new_key()

@@ -50,7 +50,7 @@ struct upload {
     struct str hold;           /* its name; STR_NULL: none */
     struct file_record record;
     struct redis_call *settling;
-    struct gw_error put_error;
+    struct gw_error write_error;
     struct loop_timer retry;
     int64_t retry_until_ms;
     struct metric_series *active;
@@ -100,6 +100,8 @@ static void end(struct upload *u, bool releases_quota)
     struct txn *t = u->t;
 
     allowance_stop(&u->allowance);
+    if (u->settling)
+        redis_cancel(u->settling);
     if (u->hold.p && releases_quota)
         (void)quota_release(t->sv->redis, u->hold, on_released, NULL);
     lease_give_back(t->sv->leases, u->lease);
@@ -120,26 +122,15 @@ static void fail(struct upload *u, const struct gw_error *e,
 
 static void put_record(void *arg);
 
-static void on_put(void *arg, bool changed, const struct gw_error *e)
+/* Both have answered, in whatever order. What failed is tried again together:
+ * neither minds being done twice. */
+static void on_written(struct upload *u)
 {
-    struct upload *u = arg;
-
-    (void)changed;
-    u->t->store_call = NULL;
-    u->put_error = *e;
-}
-
-/* Both are written, or one of them failed: then both are tried again, which
- * neither minds. */
-static void on_settled(void *arg, bool changed, const struct gw_error *e)
-{
-    struct upload *u = arg;
     struct txn *t = u->t;
+    const struct gw_error *e = &u->write_error;
 
-    (void)changed;
-    u->settling = NULL;
-    if (u->put_error.err != GW_OK)
-        e = &u->put_error;
+    if (t->store_call || u->settling)
+        return;
     if (e->err == GW_OK) {
         reply_file(t, &u->record);
         end(u, false);
@@ -153,6 +144,28 @@ static void on_settled(void *arg, bool changed, const struct gw_error *e)
                 t->provider, e->message);
         fail(u, e, false);
     }
+}
+
+static void on_put(void *arg, bool changed, const struct gw_error *e)
+{
+    struct upload *u = arg;
+
+    (void)changed;
+    u->t->store_call = NULL;
+    if (e->err != GW_OK)
+        u->write_error = *e;
+    on_written(u);
+}
+
+static void on_settled(void *arg, bool changed, const struct gw_error *e)
+{
+    struct upload *u = arg;
+
+    (void)changed;
+    u->settling = NULL;
+    if (e->err != GW_OK)
+        u->write_error = *e;
+    on_written(u);
 }
 
 static void on_expiry_put(void *arg, bool changed, const struct gw_error *e)
@@ -172,10 +185,10 @@ static void put_record(void *arg)
 
     if (u->record.obj.expires_at)
         (void)expiry_put(t->sv->redis, &u->record, on_expiry_put, NULL);
+    err_clear(&u->write_error);
     t->store_call = file_store_put(t->sv->redis, &u->record, on_put, u);
     u->settling = quota_settle(t->sv->redis, str_of(u->id), &t->who, &used,
                                on_settled, u);
-    redis_after(u->settling, t->store_call);
 }
 
 /* What the client asked for, else what the key, its team or the provider has by

@@ -49,7 +49,7 @@ class Metered(OpenAI):
     def _weigh(self):
         stored = sum(f.size for f in self.files.values())
         total = stored + sum(self.under_way.values())
-        if self.max_bytes and total > self.max_bytes:
+        if total > self.most_bytes:
             for x in [x for x in self.under_way if x.conn.is_gone()]:
                 del self.under_way[x]
             total = stored + sum(self.under_way.values())

@@ -36,6 +36,9 @@
 #define NUMBER_BYTES 24
 
 static const struct redis_script admit_script = REDIS_SCRIPT(key_admit);
+static const struct redis_script leave_script = REDIS_SCRIPT(key_leave);
+
+static const struct str quota_keys[] = {QUOTA_KEYS};
 
 struct key_store_call {
     struct key_store_call *prev, *next;
@@ -388,7 +391,7 @@ struct key_store_call *key_store_get(struct key_store *s,
 
 /* --- leaving --- */
 
-static void on_left(void *arg UNUSED, bool changed UNUSED,
+static void on_left(void *arg UNUSED, const struct redis_value *v UNUSED,
                     const struct gw_error *e UNUSED)
 {
 }
@@ -407,7 +410,8 @@ static void tell_leaving(void *arg)
     for (i = 0; i < s->nleaving; i++)
         slots[i] = str_of(s->leaving[i]);
     if (i)
-        (void)quota_release_all(s->redis, slots, i, on_left, NULL);
+        (void)redis_eval(s->redis, on_left, NULL, &leave_script,
+                         COUNTOF(quota_keys), quota_keys, i, slots);
     s->nleaving = 0;
 }
 

@@ -221,14 +221,7 @@ struct redis_call *quota_settle(struct redis *r, struct str id,
 struct redis_call *quota_release(struct redis *r, struct str id,
                                  quota_done_callback *fn, void *arg)
 {
-    return quota_release_all(r, &id, 1, fn, arg);
-}
-
-struct redis_call *quota_release_all(struct redis *r, const struct str *ids,
-                                     size_t n, quota_done_callback *fn,
-                                     void *arg)
-{
-    return tell_done(eval(r, on_done, &release_script, n, ids), fn, arg);
+    return tell_done(eval(r, on_done, &release_script, 1, &id), fn, arg);
 }
 
 struct redis_call *quota_forget(struct redis *r, struct str file_id,

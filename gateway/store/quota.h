@@ -114,10 +114,6 @@ struct redis_call *quota_settle(struct redis *r, struct str id,
  * hold. */
 struct redis_call *quota_release(struct redis *r, struct str id,
                                  quota_done_callback *fn, void *arg);
-/* The same of several. */
-struct redis_call *quota_release_all(struct redis *r, const struct str *ids,
-                                     size_t n, quota_done_callback *fn,
-                                     void *arg);
 /* The file is gone at its provider and has no record any more: it does not
  * count any longer, and hold and journal entry of that id end. changed: it was
  * counted. */

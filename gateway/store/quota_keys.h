@@ -1,5 +1,5 @@
 /* quota_keys.h -- what quota and key_store share: the KEYS of the scripts that
- * include counters.lua, in its order, the bound on their numbers, and the
+ * include counters.lua, the bound on their numbers, and the
  * verdict in their answers.
  */
 #ifndef FILEMUX_STORE_QUOTA_KEYS_H
@@ -14,11 +14,7 @@
     {                                                                          \
         literal, sizeof(literal) - 1                                           \
     }
-#define QUOTA_KEYS                                                             \
-    QUOTA_KEY(SCHEMA_HOLDS), QUOTA_KEY(SCHEMA_DUE), QUOTA_KEY(SCHEMA_JOURNAL), \
-        QUOTA_KEY(SCHEMA_JOURNAL_TRIES), QUOTA_KEY(SCHEMA_COUNTED),            \
-        QUOTA_KEY(SCHEMA_USE), QUOTA_KEY(SCHEMA_DAY), QUOTA_KEY(SCHEMA_DAYS),  \
-        QUOTA_KEY(SCHEMA_RPM)
+#define QUOTA_KEYS QUOTA_KEY(SCHEMA_GATEWAY)
 
 /* Five numbers of an answer, from the at-th on. */
 void quota_read_verdict(const struct redis_value *v, size_t at,

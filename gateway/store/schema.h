@@ -42,7 +42,7 @@
  *  fm:{gw}:day:<day>:<scope>                  hash    requests, errors, up, down,
  *                                                     held_up, held_down                   QUOTA_DAYS       quota
  *  fm:{gw}:days:<day>                         zset 0  the scopes that have that day        QUOTA_DAYS       quota
- *  fm:{gw}:rpm:<scope>                        list    times of requests, ms                60 s             key_store
+ *  fm:{gw}:rpm:<scope>                        list    times of requests, ms                120 s            key_store
  */
 /* clang-format on */
 
@@ -62,6 +62,9 @@
 #define SCHEMA_INDEX_PROVIDER "fm:{o:%}:idx:v:%"
 #define SCHEMA_INDEX_BOTH "fm:{o:%}:idx:pv:%:%"
 #define SCHEMA_UPSTREAM "fm:{u:%}:%"
+/* What all that begin with {gw} do; scripts/include/counters.lua knows the
+ * names behind it of what it counts. */
+#define SCHEMA_GATEWAY "fm:{gw}:"
 /* Behind the ones that end in a colon comes the last part, as it is. */
 #define SCHEMA_KEY "fm:{gw}:key:"
 #define SCHEMA_KEY_INDEX "fm:{gw}:keys"
@@ -77,10 +80,7 @@
 #define SCHEMA_HOLDS "fm:{gw}:holds"
 #define SCHEMA_COUNTED "fm:{gw}:counted"
 #define SCHEMA_USE "fm:{gw}:use:"
-#define SCHEMA_DAY "fm:{gw}:day:"
-#define SCHEMA_DAYS "fm:{gw}:days:"
 #define SCHEMA_EXPIRY "fm:{expiry}"
-#define SCHEMA_RPM "fm:{gw}:rpm:"
 
 /* The key of a pattern, its parts (struct str) in order. */
 #define schema_key(arena, pattern, ...)                                        \

@@ -1,5 +1,5 @@
 -- A request comes in: is its key as we know it, and may it pass?
--- KEYS: see counters.lua; 10 the key's record, 11 the team's (or no such KEYS)
+-- KEYS: see counters.lua; 2 the key's record, 3 the team's (or no such KEYS)
 -- ARGV: the two records as they are known ('' is none), the name of the slot
 --       ('' takes none), its lease in ms; for each scope: its id, its requests
 --       per minute and at a time (0: no limit)
@@ -10,8 +10,8 @@
 --  0 when none has one. One text is read faster than nine elements.
 -- include counters
 local RPM, PARALLEL = 5, 6
-local key = redis.call('GET', KEYS[10])
-local team = KEYS[11] and redis.call('GET', KEYS[11]) or ''
+local key = redis.call('GET', KEYS[2])
+local team = KEYS[3] and redis.call('GET', KEYS[3]) or ''
 if key ~= ARGV[1] or team ~= ARGV[2] then
     return {key, team ~= '' and team}
 end
@@ -26,11 +26,11 @@ local rate = {limit = 0, left = 0, reset = 0}
 local refused
 for i, s in ipairs(scopes) do
     if s.rpm > 0 then
-        local n = in_window(s.id)
-        -- When as many are left as make room for one.
-        local last = redis.call('LINDEX', KEYS[9] .. s.id,
-                                math.max(n - s.rpm, 0))
-        local reset = (last or now) + WINDOW_MS - now
+        local n, oldest = in_window(s.id)
+        if n > s.rpm then -- when as many are left as make room for one
+            oldest = redis.call('LINDEX', TIMES .. s.id, n - s.rpm)
+        end
+        local reset = (oldest or now) + WINDOW_MS - now
         local left = math.max(s.rpm - n, 0)
         if rate.limit == 0 or left < rate.left then
             rate = {limit = s.rpm, left = left, reset = reset}
@@ -40,32 +40,42 @@ for i, s in ipairs(scopes) do
         end
     end
 end
-for i, s in ipairs(scopes) do
-    if slot ~= '' and s.parallel > 0 and not refused then
-        local n = tonumber(redis.call('HGET', KEYS[6] .. s.id, 'slots') or 0)
-        if n >= s.parallel then
-            refused = {PARALLEL, i - 1, s.parallel, n, 0}
+
+-- The slot of each scope, or of none of them.
+local function take_slot()
+    local hold = {day = today, slots = 1, files = 0, bytes = 0, up = 0,
+                  down = 0, scopes = {}}
+    for i, s in ipairs(scopes) do
+        hold.scopes[i] = s.id
+    end
+    if redis.call('HSETNX', HOLDS, slot, cmsgpack.pack(hold)) == 0 then
+        return -- it was asked for before
+    end
+    for i, s in ipairs(scopes) do
+        local n = redis.call('HINCRBY', USE .. s.id, 'slots', 1)
+        if s.parallel > 0 and n > s.parallel and not refused then
+            refused = {PARALLEL, i - 1, s.parallel, n - 1, 0}
         end
     end
+    if refused then
+        count_hold(hold, -1)
+        redis.call('HDEL', HOLDS, slot)
+        return
+    end
+    redis.call('ZADD', DUE, now + ARGV[4], slot)
+end
+
+if slot ~= '' and not refused then
+    take_slot()
 end
 if refused then
     return string.format('%d %d %d %d %d %d %d %d', rate.limit, rate.left,
                          rate.reset, unpack(refused))
 end
-
-local hold = {day = today, slots = 1, files = 0, bytes = 0, up = 0, down = 0,
-              scopes = {}}
-for i, s in ipairs(scopes) do
-    hold.scopes[i] = s.id
+for _, s in ipairs(scopes) do
     if s.rpm > 0 then
-        redis.call('RPUSH', KEYS[9] .. s.id, now)
-        redis.call('PEXPIRE', KEYS[9] .. s.id, WINDOW_MS)
+        push_time(s.id)
     end
-end
-if slot ~= '' and not read_hold(slot) then
-    count_hold(hold, 1)
-    redis.call('HSET', KEYS[1], slot, cmsgpack.pack(hold))
-    redis.call('ZADD', KEYS[2], now + ARGV[4], slot)
 end
 return string.format('%d %d %d 0 0 0 0 0', rate.limit,
                      math.max(rate.left - 1, 0), rate.reset)

@@ -5,10 +5,10 @@
 -- How many were released.
 -- include counters
 local released = 0
-local ids = redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', now, 'LIMIT', 0,
+local ids = redis.call('ZRANGEBYSCORE', DUE, '-inf', now, 'LIMIT', 0,
                        ARGV[1])
 for _, id in ipairs(ids) do
-    if redis.call('HEXISTS', KEYS[3], id) == 0 and end_hold(id) then
+    if redis.call('HEXISTS', ENTRIES, id) == 0 and end_hold(id) then
         released = released + 1
     end
 end

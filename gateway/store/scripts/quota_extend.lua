@@ -19,5 +19,5 @@ count_hold(more, 1)
 for _, what in ipairs({'files', 'bytes', 'up', 'down'}) do
     hold[what] = hold[what] + more[what]
 end
-redis.call('HSET', KEYS[1], ARGV[1], cmsgpack.pack(hold))
+redis.call('HSET', HOLDS, ARGV[1], cmsgpack.pack(hold))
 return {0}

@@ -5,7 +5,7 @@
 -- include counters
 local id = ARGV[1]
 end_hold(id)
-local text = redis.call('HGET', KEYS[5], id)
+local text = redis.call('HGET', COUNTED, id)
 if not text then
     return 0
 end
@@ -14,4 +14,4 @@ for _, scope in ipairs(file.scopes) do
     add(scope, 'files', -1)
     add(scope, 'bytes', -file.bytes)
 end
-return redis.call('HDEL', KEYS[5], id)
+return redis.call('HDEL', COUNTED, id)

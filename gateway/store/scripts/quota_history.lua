@@ -12,9 +12,9 @@ elseif string.find(wanted, '^[^:]*:$') then
     to = '(' .. wanted .. '\255' -- no UTF-8 has this byte
 end
 for day = tonumber(ARGV[2]), tonumber(ARGV[3]) do
-    local scopes = redis.call('ZRANGEBYLEX', KEYS[8] .. day, from, to)
+    local scopes = redis.call('ZRANGEBYLEX', DAYS .. day, from, to)
     for _, scope in ipairs(scopes) do
-        local row = redis.call('HMGET', KEYS[7] .. day .. ':' .. scope,
+        local row = redis.call('HMGET', DAY .. day .. ':' .. scope,
                                'requests', 'errors', 'up', 'down')
         local sum = 0
         for n = 1, 4 do

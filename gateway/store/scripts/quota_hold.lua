@@ -20,11 +20,11 @@ if not hold then
         table.insert(hold.scopes, ARGV[i])
     end
     count_hold(hold, 1)
-    redis.call('HSET', KEYS[1], id, cmsgpack.pack(hold))
+    redis.call('HSET', HOLDS, id, cmsgpack.pack(hold))
 end
-redis.call('ZADD', KEYS[2], now + lease, id)
+redis.call('ZADD', DUE, now + lease, id)
 if entry ~= '' then
-    redis.call('HSET', KEYS[3], id, entry)
-    redis.call('HDEL', KEYS[4], id)
+    redis.call('HSET', ENTRIES, id, entry)
+    redis.call('HDEL', TRIES, id)
 end
 return {0}

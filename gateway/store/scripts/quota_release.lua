@@ -1,12 +1,6 @@
--- What holds were for came to nothing.
+-- What a hold was for came to nothing.
 -- KEYS: see counters.lua
--- ARGV: ids
--- 1 when there was a hold of one of them.
+-- ARGV: id
+-- 1 when there was a hold.
 -- include counters
-local ended = 0
-for _, id in ipairs(ARGV) do
-    if end_hold(id) then
-        ended = 1
-    end
-end
-return ended
+return end_hold(ARGV[1]) and 1 or 0

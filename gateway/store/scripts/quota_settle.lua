@@ -7,7 +7,7 @@ local id, files, bytes = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
 local hold = end_hold(id)
 local scopes = hold and hold.scopes or {unpack(ARGV, 6)}
 local day = hold and hold.day or today
-local is_counted = files > 0 and redis.call('HEXISTS', KEYS[5], id) == 1
+local is_counted = files > 0 and redis.call('HEXISTS', COUNTED, id) == 1
 if not is_counted then
     for _, scope in ipairs(scopes) do
         add(scope, 'files', files)
@@ -17,7 +17,7 @@ if not is_counted then
     end
 end
 if files > 0 and not is_counted then
-    redis.call('HSET', KEYS[5], id,
+    redis.call('HSET', COUNTED, id,
                cmsgpack.pack({bytes = bytes, scopes = scopes}))
 end
 return hold and 1 or 0

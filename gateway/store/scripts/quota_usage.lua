@@ -6,9 +6,9 @@
 -- include counters
 local all = {}
 for _, scope in ipairs(ARGV) do
-    local use = redis.call('HMGET', KEYS[6] .. scope, 'files', 'bytes',
+    local use = redis.call('HMGET', USE .. scope, 'files', 'bytes',
                            'held_files', 'held_bytes', 'slots')
-    local day = redis.call('HMGET', KEYS[7] .. today .. ':' .. scope, 'up',
+    local day = redis.call('HMGET', DAY .. today .. ':' .. scope, 'up',
                            'down', 'requests')
     for _, n in ipairs({use[1], use[2], use[3], use[4], day[1], day[2], day[3],
                         in_window(scope), use[5]}) do

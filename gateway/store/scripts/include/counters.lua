@@ -1,8 +1,12 @@
 -- Counters of scopes and the holds on them.
--- KEYS: 1 the holds, 2 the ends of the leases, 3 the journal's entries,
---       4 their tries, 5 the files that count; and what the keys start with
---       that end in a scope: 6 counters, 7 days (before the scope: day and
---       colon), 9 times of requests; 8: of the scopes of a day, before the day
+-- KEYS: 1 what they all begin with (the rest is in the same slot of a cluster)
+local HOLDS, DUE = KEYS[1] .. 'holds', KEYS[1] .. 'due'
+local ENTRIES, TRIES = KEYS[1] .. 'entries', KEYS[1] .. 'tries'
+local COUNTED = KEYS[1] .. 'counted'
+-- What these start with: behind it comes a scope; a day, a colon and a scope; a
+-- day; a scope.
+local USE, DAY, DAYS = KEYS[1] .. 'use:', KEYS[1] .. 'day:', KEYS[1] .. 'days:'
+local TIMES = KEYS[1] .. 'rpm:'
 local DAYS_KEPT = 90 -- QUOTA_DAYS of quota.h
 local DAY_S, WINDOW_MS = 86400, 60000
 local time = redis.call('TIME')
@@ -11,12 +15,12 @@ local today = math.floor(time[1] / DAY_S)
 
 local function add(scope, counter, n)
     if n ~= 0 then
-        redis.call('HINCRBY', KEYS[6] .. scope, counter, n)
+        redis.call('HINCRBY', USE .. scope, counter, n)
     end
 end
 
 local function add_day(scope, day, counter, n)
-    local key = KEYS[7] .. day .. ':' .. scope
+    local key = DAY .. day .. ':' .. scope
     local is_new = n ~= 0 and redis.call('EXISTS', key) == 0
     if n == 0 or (is_new and n < 0) then
         return -- what is given back was of a day that is not kept any more
@@ -25,14 +29,14 @@ local function add_day(scope, day, counter, n)
     if is_new then
         local last = (day + DAYS_KEPT + 1) * DAY_S
         redis.call('EXPIREAT', key, last)
-        redis.call('ZADD', KEYS[8] .. day, 0, scope)
-        redis.call('EXPIREAT', KEYS[8] .. day, last)
+        redis.call('ZADD', DAYS .. day, 0, scope)
+        redis.call('EXPIREAT', DAYS .. day, last)
     end
 end
 
 -- A hold is {day, scopes, slots, files, bytes, up, down}.
 local function read_hold(id)
-    local text = redis.call('HGET', KEYS[1], id)
+    local text = redis.call('HGET', HOLDS, id)
     return text and cmsgpack.unpack(text)
 end
 
@@ -52,21 +56,39 @@ local function end_hold(id)
     local hold = read_hold(id)
     if hold then
         count_hold(hold, -1)
-        redis.call('HDEL', KEYS[1], id)
+        redis.call('HDEL', HOLDS, id)
     end
-    redis.call('ZREM', KEYS[2], id)
-    redis.call('HDEL', KEYS[3], id)
-    redis.call('HDEL', KEYS[4], id)
+    redis.call('ZREM', DUE, id)
+    redis.call('HDEL', ENTRIES, id)
+    redis.call('HDEL', TRIES, id)
     return hold
 end
 
--- The times of the requests of the last minute remain; how many they are.
+-- The times of the requests of the last minute remain: how many they are, and
+-- the oldest. They are kept for two windows from the last time that some went,
+-- or the first came: whoever asks later than one window after that makes some
+-- go, so none is lost that counts.
 local function in_window(scope)
-    local key = KEYS[9] .. scope
+    local key = TIMES .. scope
     local oldest = redis.call('LINDEX', key, 0)
+    local is_changed = not oldest
     while oldest and tonumber(oldest) <= now - WINDOW_MS do
         redis.call('LPOP', key)
         oldest = redis.call('LINDEX', key, 0)
+        is_changed = true
     end
-    return redis.call('LLEN', key)
+    if not oldest then
+        return 0
+    end
+    if is_changed then
+        redis.call('PEXPIRE', key, 2 * WINDOW_MS)
+    end
+    return redis.call('LLEN', key), oldest
+end
+
+local function push_time(scope)
+    local key = TIMES .. scope
+    if redis.call('RPUSH', key, now) == 1 then
+        redis.call('PEXPIRE', key, 2 * WINDOW_MS)
+    end
 end

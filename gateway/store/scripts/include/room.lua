@@ -4,7 +4,7 @@
 local function refusal(first, more, own, day)
     local wait = math.max((day + 1) * DAY_S * 1000 - now, 0)
     for i = first, #ARGV, 5 do
-        local use, on = KEYS[6] .. ARGV[i], KEYS[7] .. day .. ':' .. ARGV[i]
+        local use, on = USE .. ARGV[i], DAY .. day .. ':' .. ARGV[i]
         local limits = {
             {'files', use, 'files', 'held_files', 0},
             {'bytes', use, 'bytes', 'held_bytes', 0},

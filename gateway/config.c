@@ -64,6 +64,8 @@ static const struct conf_section limits_section = {
          .help = "of an upload that must be held back before it can be sent on: so much in memory"},
         {.name = "spool_total", .type = CONF_SIZE, .offset = IN(settings_limits, spool_total), .def = "512MB",
          .help = "and so much in all, the rest in an unlinked file in data_dir; beyond: 413"},
+        {.name = "auth_failures_per_minute", .type = CONF_INT, .offset = IN(settings_limits, auth_failures), .def = "60", .max = 1000000,
+         .help = "an address that sends more wrong keys to a worker is held back: 429; 0: never"},
         {0}},
 };
 

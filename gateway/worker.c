@@ -7,6 +7,7 @@
 #include "gateway/api/routes.h"
 #include "gateway/base/bug.h"
 #include "gateway/base/log.h"
+#include "gateway/flow/auth_guard.h"
 #include "gateway/flow/charge.h"
 #include "gateway/flow/grants.h"
 #include "gateway/flow/jobs.h"
@@ -90,6 +91,7 @@ static void open_services(struct worker *w)
     sv->keys = key_store_open(sv->redis);
     sv->leases = lease_open(sv);
     sv->tally = tally_open(sv);
+    sv->guard = auth_guard_new();
     sv->bytes_in = metrics_get(sv->metrics, METRIC_BYTES_IN, NULL, NULL, NULL);
     sv->bytes_out =
         metrics_get(sv->metrics, METRIC_BYTES_OUT, NULL, NULL, NULL);
@@ -153,6 +155,7 @@ static void close_services(struct worker *w)
     undo_close(sv);
     removal_close(sv);
     tally_close(sv->tally);
+    auth_guard_free(sv->guard);
     lease_close(sv->leases);
     key_store_close(sv->keys);
     redis_close(sv->redis);

@@ -9,6 +9,7 @@
 
 #include "gateway/base/clock.h"
 #include "gateway/codec/fileid.h"
+#include "gateway/flow/auth_guard.h"
 
 struct access {
     struct str guessed_owner; /* the file was asked for under it; STR_NULL */
@@ -51,6 +52,27 @@ static void refuse_key(struct txn *t, enum gw_err err, const char *why,
     metrics_count(t->sv->metrics, METRIC_AUTH_FAILURES, label, NULL, NULL);
     err_set(&e, err, "%s", why);
     txn_fail(t, &e);
+}
+
+/* False after having told an address with too many wrong keys to wait. */
+static bool may_try(struct txn *t)
+{
+    int64_t wait_ms = auth_guard_wait_ms(t->sv->guard, server_req_peer(t->req),
+                                         t->conf->limits.auth_failures,
+                                         loop_now_ms(t->sv->loop));
+    struct gw_error e = {0};
+
+    if (!wait_ms)
+        return true;
+    metrics_count(t->sv->metrics, METRIC_AUTH_FAILURES, "held_back", NULL,
+                  NULL);
+    e.retry_after_s = (int)((wait_ms + 999) / 1000);
+    err_set(&e, GW_RATE_LIMITED,
+            "too many incorrect API keys came from this address; this resets "
+            "in %d s",
+            e.retry_after_s);
+    txn_fail(t, &e);
+    return false;
 }
 
 static bool is_expired(const struct file_record *r)
@@ -195,6 +217,8 @@ static void on_key(void *arg, struct vkey_ref *k, struct team_ref *team,
         return;
     }
     if (!k) {
+        auth_guard_note(t->sv->guard, server_req_peer(t->req),
+                        loop_now_ms(t->sv->loop));
         refuse_key(t, GW_INVALID_API_KEY, "incorrect API key provided",
                    "unknown");
         return;
@@ -236,6 +260,8 @@ static void ask_for_key(struct txn *t, struct str token)
 
     vkey_hash(token, a->hash);
     guess = key_store_guess(t->sv->keys, a->hash);
+    if (!guess && !may_try(t))
+        return;
     t->key_call = key_store_get(t->sv->keys, &q, on_key, t);
     if (guess && t->route->needs_file) {
         a->guessed_owner = arena_dup(t->arena, guess->owner);

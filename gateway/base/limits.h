@@ -56,6 +56,10 @@
                                              get their turn */
 #define LIMIT_PUMP_ROUNDS 8               /* socket_action calls per readiness */
 
+/* --- clients --- */
+#define LIMIT_GUARDED_ADDRESSES 4096 /* per worker: those that sent wrong keys,
+                                        some 100 bytes each */
+
 /* --- connections to providers --- */
 #define LIMIT_CLIENT_CONNS 256 /* kept alive, per worker */
 #define LIMIT_CONN_IDLE_S 30   /* idle for longer: not used again; providers'

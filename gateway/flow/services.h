@@ -32,6 +32,7 @@ struct services {
     struct grant_fetch *grant_fetches; /* under way here: grants.h */
     struct removal *removals;          /* under way here: removal.h */
     struct tally *tally;
+    struct auth_guard *guard;
     struct undo *undos; /* under way here: undo.h */
     bool is_draining;
 

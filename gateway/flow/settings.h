@@ -39,10 +39,15 @@ struct settings {
         int64_t header_timeout_ms, idle_timeout_ms, drain_timeout_ms;
         int64_t min_rate, max_connections;
         int64_t spool_memory, spool_total;
+        int64_t auth_failures;
     } limits;
     struct settings_journal {
         int64_t lease_ms, sweep_ms;
     } journal;
+    struct settings_cors {
+        struct conf_strs origins;
+        int64_t max_age_ms;
+    } cors;
     bool checksums;
     struct conf_items providers;        /* struct provider_conf */
     struct routing_conf route;          /* models:, pools:, routing: */

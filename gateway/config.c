@@ -79,6 +79,16 @@ static const struct conf_section journal_section = {
         {0}},
 };
 
+static const struct conf_section cors_section = {
+    .size = sizeof(struct settings_cors),
+    .keys = (const struct conf_key[]){
+        {.name = "origins", .type = CONF_STR_LIST, .offset = IN(settings_cors, origins),
+         .help = "those pages, such as https://app.example.com; \"*\": all; empty: none"},
+        {.name = "max_age", .type = CONF_DURATION, .offset = IN(settings_cors, max_age_ms), .def = "10m", .max = 86400000,
+         .help = "for so long a browser need not ask again"},
+        {0}},
+};
+
 static const struct conf_section key_section = {
     .size = sizeof(struct settings_key),
     .keys = (const struct conf_key[]){
@@ -111,6 +121,7 @@ static const struct conf_section settings_section = {
         {.name = "log", .type = CONF_SECTION, .offset = AT(log), .sub = &log_section, .help = "to stderr"},
         {.name = "limits", .type = CONF_SECTION, .offset = AT(limits), .sub = &limits_section, .help = "sizes take B KB MB GB TB (1024), durations ms s m h d"},
         {.name = "journal", .type = CONF_SECTION, .offset = AT(journal), .sub = &journal_section, .help = "uploads under way, for the time after a crash"},
+        {.name = "cors", .type = CONF_SECTION, .offset = AT(cors), .sub = &cors_section, .help = "pages of other origins may call the file API"},
         {.name = "checksums", .type = CONF_BOOL, .offset = AT(checksums), .def = "false",
          .help = "hash every upload (SHA-256 in the file object); costs as much CPU as the transfer"},
         {.name = "providers", .type = CONF_SECTIONS, .offset = AT(providers), .sub = &provider_conf_section,
@@ -272,6 +283,24 @@ static void check_namespaces(const struct settings *s, const char *file,
     }
 }
 
+/* Compared byte by byte with what browsers send, so written as they do. */
+static void check_origins(const struct settings *s, const char *file,
+                          struct buf *faults)
+{
+    const struct conf_strs *origins = &s->cors.origins;
+
+    for (size_t i = 0; i < origins->n; i++) {
+        struct str o = str_of(origins->v[i]);
+        bool is_star = str_eq(o, STR("*"));
+
+        if (is_star ? origins->n > 1
+                    : !strstr(o.p, "://") || o.p[o.n - 1] == '/')
+            fault(faults, file, 1, 1,
+                  "'cors.origins' has \"*\" alone, or origins such as "
+                  "https://app.example.com, without a path");
+    }
+}
+
 /* What only the whole tells. */
 static void check_whole(struct settings *s, const char *file,
                         struct buf *faults)
@@ -290,6 +319,7 @@ static void check_whole(struct settings *s, const char *file,
     err_clear(&e);
     if (router_check(&s->route, &s->providers, &e) != GW_OK)
         fault(faults, file, 1, 1, e.message);
+    check_origins(s, file, faults);
     check_namespaces(s, file, faults);
     make_fixed_keys(s, file, faults);
 }

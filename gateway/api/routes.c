@@ -2,6 +2,7 @@
 
 #include "gateway/base/bug.h"
 #include "gateway/codec/url.h"
+#include "gateway/flow/cors.h"
 
 /* clang-format off */
 static const struct route routes[] = {
@@ -144,6 +145,7 @@ static const struct route *find(struct txn *t, struct str *allowed)
         if (!listener_serves(server_req_listener(t->req), r) ||
             !path_matches(r, is_api ? &api : &whole, &param))
             continue;
+        t->is_data_plane = is_api;
         if (!str_eq_c(t->head->method, r->method)) {
             *allowed = arena_printf(t->arena, "%.*s%s%s", STR_ARG(*allowed),
                                     allowed->n ? ", " : "", r->method);
@@ -179,7 +181,8 @@ void api_request(struct services *sv, struct server_req *req)
 
     t->route = find(t, &allowed);
     if (!t->route) {
-        refuse_route(t, allowed);
+        if (!t->is_data_plane || !cors_answer(t, allowed))
+            refuse_route(t, allowed);
         return;
     }
     t->route_name = t->route->name;

@@ -6,6 +6,7 @@
 #include "gateway/base/bug.h"
 #include "gateway/base/clock.h"
 #include "gateway/codec/url.h"
+#include "gateway/flow/cors.h"
 #include "gateway/flow/lease.h"
 
 #define BIT(name) (1u << TXN_##name)
@@ -286,6 +287,8 @@ void txn_fields(struct txn *t, struct http_fields *f, struct str content_type)
         http_fields_add(f, t->arena, STR("Content-Type"), content_type);
     http_fields_add(f, t->arena, STR("x-request-id"), str_of(t->id));
     add_limit_fields(t, f);
+    if (t->is_data_plane)
+        cors_add_fields(t, f);
 }
 
 /* False when there is nobody to answer (any more). */

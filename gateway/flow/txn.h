@@ -48,6 +48,7 @@ struct txn {
     const char *method;
     struct str param;         /* {id} of the path, decoded; STR_NULL none */
     struct str path_provider; /* /<provider>/v1/…; STR_NULL none */
+    bool is_data_plane;       /* the path is one of the API's */
 
     struct vkey_ref *key; /* held; NULL before and without authentication */
     bool is_master;

@@ -9,7 +9,7 @@
 #include "gateway/store/expiry.h"
 #include "gateway/store/file_store.h"
 
-#define RETRY_MIN_S 30
+#define RETRY_SWEEPS 2
 #define RETRY_MAX_S 3600
 
 /*   due ─► for each: record? ─no─► entry goes
@@ -69,6 +69,7 @@ static void on_removed(void *arg, bool existed, const struct gw_error *e)
 {
     struct expirer *x = arg;
     int64_t now = clock_wall_s(), overdue = now - x->record.obj.expires_at;
+    int64_t sweeps_s = RETRY_SWEEPS * x->conf->journal.sweep_ms / 1000;
 
     x->removal = NULL;
     if (e->err == GW_OK) {
@@ -77,9 +78,10 @@ static void on_removed(void *arg, bool existed, const struct gw_error *e)
         return;
     }
     report(x, LOG_WARN, "postponed", e->message);
-    x->call = expiry_postpone(x->sv->redis, &x->record,
-                              now + MAX(RETRY_MIN_S, MIN(overdue, RETRY_MAX_S)),
-                              on_entry_changed, x);
+    x->call =
+        expiry_postpone(x->sv->redis, &x->record,
+                        now + MAX(MAX(sweeps_s, 1), MIN(overdue, RETRY_MAX_S)),
+                        on_entry_changed, x);
 }
 
 static void on_record(void *arg, const struct file_record *found,

@@ -3,7 +3,7 @@
  * An expired file is 404 at once (api/access); this takes it from its provider,
  * drops its record and what it counts. Run by the sweeper, so by one process at
  * a time. What a provider cannot delete now is tried again after as long as the
- * file is overdue, RETRY_MIN_S to RETRY_MAX_S, with a warning each time: it is
+ * file is overdue, two sweeps to an hour, with a warning each time: it is
  * never given up.
  *
  * All on the worker's loop.

@@ -32,7 +32,8 @@
 #define PAGES_MAX 20
 /* The provider's clock may differ from ours by so much. */
 #define CLOCK_SKEW_S 300
-#define POSTPONE_FIRST_MS 30000
+/* First by so many sweeps, then by twice as many each time. */
+#define POSTPONE_SWEEPS 2
 #define POSTPONE_MAX_MS 3600000
 /* The first sweep follows the start so soon. */
 #define FIRST_SWEEP_MS 500
@@ -41,6 +42,9 @@ struct sweeper {
     struct services *sv;
     char process_id[64];
     struct loop_timer timer;
+    struct loop_timer renewal; /* of the lease in Redis, during a sweep */
+    struct redis_call *renewing;
+    bool leads;
     struct redis_call *call;
     struct settings *conf; /* held during a sweep */
     struct arena *arena;   /* of a sweep */
@@ -63,10 +67,44 @@ static void mend_next(struct sweeper *s);
 static void look_at_candidate(struct sweeper *s);
 static void list_page(struct sweeper *s, struct str cursor);
 
+/* --- the lease --- */
+
+static int64_t lead_ms(const struct sweeper *s)
+{
+    return MIN(s->sv->settings->journal.lease_ms, SWEEPER_LEASE_MS);
+}
+
+static void on_renewed(void *arg, bool changed, const struct gw_error *e)
+{
+    struct sweeper *s = arg;
+
+    s->renewing = NULL;
+    if (e->err == GW_OK)
+        s->leads = changed;
+    loop_timer_set(&s->renewal, lead_ms(s) / 3);
+}
+
+static void renew(void *arg)
+{
+    struct sweeper *s = arg;
+
+    s->renewing =
+        journal_lead(s->sv->redis, s->process_id, lead_ms(s), on_renewed, s);
+}
+
+static void stop_renewal(struct sweeper *s)
+{
+    if (s->renewing)
+        redis_cancel(s->renewing);
+    s->renewing = NULL;
+    loop_timer_cancel(&s->renewal);
+}
+
 static void rest(void *arg)
 {
     struct sweeper *s = arg;
 
+    stop_renewal(s);
     settings_drop(s->conf);
     arena_free(s->work);
     arena_free(s->arena);
@@ -129,7 +167,7 @@ static void settle(struct sweeper *s, const char *outcome, int64_t bytes)
 
 static void postpone(struct sweeper *s, const char *why)
 {
-    int64_t by = POSTPONE_FIRST_MS;
+    int64_t by = POSTPONE_SWEEPS * s->conf->journal.sweep_ms;
 
     if (s->entry->tries >= SWEEPER_TRIES_MAX) {
         report(s, LOG_ERROR, "given_up", why);
@@ -369,6 +407,10 @@ static void on_record(void *arg, const struct file_record *found,
 
 static void mend_next(struct sweeper *s)
 {
+    if (!s->leads) {
+        rest(s);
+        return;
+    }
     if (s->next == s->n) {
         expirer_run(s->expirer, s->conf, rest, s);
         return;
@@ -407,10 +449,13 @@ static void on_lead(void *arg, bool changed, const struct gw_error *e)
     struct sweeper *s = arg;
 
     s->call = NULL;
-    if (e->err != GW_OK || !changed)
+    s->leads = e->err == GW_OK && changed;
+    if (!s->leads) {
         rest(s);
-    else
-        s->call = journal_due(s->sv->redis, s->arena, SWEEP_MAX, on_due, s);
+        return;
+    }
+    loop_timer_set(&s->renewal, lead_ms(s) / 3);
+    s->call = journal_due(s->sv->redis, s->arena, SWEEP_MAX, on_due, s);
 }
 
 static void on_tick(void *arg)
@@ -420,7 +465,7 @@ static void on_tick(void *arg)
     ASSERT(!s->arena);
     s->arena = arena_new();
     s->conf = settings_hold(s->sv->settings);
-    s->call = journal_lead(s->sv->redis, s->process_id, on_lead, s);
+    s->call = journal_lead(s->sv->redis, s->process_id, lead_ms(s), on_lead, s);
 }
 
 struct sweeper *sweeper_open(struct services *sv, const char *process_id)
@@ -431,6 +476,7 @@ struct sweeper *sweeper_open(struct services *sv, const char *process_id)
     s->expirer = expirer_open(sv);
     snprintf(s->process_id, sizeof(s->process_id), "%s", process_id);
     loop_timer_init(sv->loop, &s->timer, on_tick, s);
+    loop_timer_init(sv->loop, &s->renewal, renew, s);
     loop_timer_set(&s->timer, FIRST_SWEEP_MS);
     return s;
 }
@@ -444,6 +490,8 @@ void sweeper_close(struct sweeper *s)
     upstream_abort(s->up);
     removal_leave(s->removal);
     expirer_close(s->expirer);
+    stop_renewal(s);
+    loop_timer_release(&s->renewal);
     loop_timer_release(&s->timer);
     settings_drop(s->conf);
     arena_free(s->work);

@@ -1,8 +1,8 @@
 /* sweeper.h -- mends what interrupted uploads left at providers.
  *
  * Every sweep_interval, on one worker of each process; of all processes the one
- * that holds the lease in Redis works. For each journal entry whose own lease
- * has ended:
+ * that holds the lease in Redis works, and renews it while it does. For each
+ * journal entry whose own lease has ended:
  *
  *   its record is there         the entry is cleared
  *   the provider took our name  what stands under it is deleted
@@ -20,6 +20,9 @@
 #include "gateway/flow/services.h"
 
 #define SWEEPER_TRIES_MAX 48
+/* A sweeper that does not renew its lease leads no longer than this, nor than
+ * the lease of an upload. */
+#define SWEEPER_LEASE_MS 30000
 
 struct sweeper;
 

@@ -268,12 +268,12 @@ struct redis_call *journal_has_rival(struct redis *r,
 }
 
 struct redis_call *journal_lead(struct redis *r, const char *process_id,
-                                journal_done_callback *fn, void *arg)
+                                int64_t lease_ms, journal_done_callback *fn,
+                                void *arg)
 {
     struct str key = STR(SCHEMA_SWEEPER);
     char lease[NUMBER_BYTES];
-    struct str args[] = {str_of(process_id),
-                         number_text(lease, SWEEPER_LEASE_MS)};
+    struct str args[] = {str_of(process_id), number_text(lease, lease_ms)};
 
     return tell_done(redis_eval(r, on_done, NULL, &lead_script, 1, &key,
                                 COUNTOF(args), args),

@@ -18,8 +18,6 @@
 #include "gateway/base/buf.h"
 #include "gateway/store/redis.h"
 
-#define SWEEPER_LEASE_MS 30000 /* how long a sweeper leads unrenewed */
-
 enum journal_kind { JOURNAL_UPLOAD, JOURNAL_DELETE };
 struct journal_entry {
     enum journal_kind kind;
@@ -64,8 +62,9 @@ struct redis_call *journal_has_rival(struct redis *r,
                                      const struct journal_entry *j,
                                      journal_done_callback *fn, void *arg);
 
-/* Be the sweeper for SWEEPER_LEASE_MS, or stay it. changed: we are. */
+/* Be the sweeper for lease_ms, or stay it. changed: we are. */
 struct redis_call *journal_lead(struct redis *r, const char *process_id,
-                                journal_done_callback *fn, void *arg);
+                                int64_t lease_ms, journal_done_callback *fn,
+                                void *arg);
 
 #endif

@@ -15,6 +15,9 @@
 /*   due ─► for each: record? ─no─► entry goes
  *                      └yes─► removal ─ok─► (it took the entry along)
  *                                 └failed─► entry is put off
+ *
+ * A provider that is away may cost a minute each time it is asked: after its
+ * first failure the rest of its files are put off unasked until the next run.
  */
 struct expirer {
     struct services *sv;
@@ -25,6 +28,10 @@ struct expirer {
     struct file_record *due;
     size_t n, next;
     struct file_record record; /* of the one under way */
+    struct away {
+        struct away *next;
+        struct str provider;
+    } * away; /* in this run */
     struct redis_call *call;
     struct removal *removal;
 };
@@ -35,6 +42,7 @@ static void rest(struct expirer *x)
 {
     arena_free(x->arena);
     x->arena = NULL;
+    x->away = NULL;
     x->done(x->arg);
 }
 
@@ -65,11 +73,40 @@ static void report(struct expirer *x, enum log_level level, const char *outcome,
     log_end(&l);
 }
 
+static bool is_away(const struct expirer *x, struct str provider)
+{
+    const struct away *a;
+
+    for (a = x->away; a; a = a->next)
+        if (str_eq(a->provider, provider))
+            return true;
+    return false;
+}
+
+static void note_away(struct expirer *x, struct str provider)
+{
+    struct away *a = arena_new_of(x->arena, struct away);
+
+    a->provider = arena_dup(x->arena, provider);
+    a->next = x->away;
+    x->away = a;
+}
+
+static void postpone(struct expirer *x, const char *why)
+{
+    int64_t now = clock_wall_s(), overdue = now - x->record.obj.expires_at;
+    int64_t sweeps_s = RETRY_SWEEPS * x->conf->journal.sweep_ms / 1000;
+
+    report(x, LOG_WARN, "postponed", why);
+    x->call =
+        expiry_postpone(x->sv->redis, &x->record,
+                        now + MAX(MAX(sweeps_s, 1), MIN(overdue, RETRY_MAX_S)),
+                        on_entry_changed, x);
+}
+
 static void on_removed(void *arg, bool existed, const struct gw_error *e)
 {
     struct expirer *x = arg;
-    int64_t now = clock_wall_s(), overdue = now - x->record.obj.expires_at;
-    int64_t sweeps_s = RETRY_SWEEPS * x->conf->journal.sweep_ms / 1000;
 
     x->removal = NULL;
     if (e->err == GW_OK) {
@@ -77,11 +114,18 @@ static void on_removed(void *arg, bool existed, const struct gw_error *e)
         take_next(x);
         return;
     }
-    report(x, LOG_WARN, "postponed", e->message);
-    x->call =
-        expiry_postpone(x->sv->redis, &x->record,
-                        now + MAX(MAX(sweeps_s, 1), MIN(overdue, RETRY_MAX_S)),
-                        on_entry_changed, x);
+    if (err_info(e->err)->is_retryable && !is_away(x, x->record.obj.provider))
+        note_away(x, x->record.obj.provider);
+    postpone(x, e->message);
+}
+
+static void expire(struct expirer *x)
+{
+    if (is_away(x, x->record.obj.provider))
+        postpone(x, "the provider has just failed");
+    else
+        x->removal =
+            removal_start(x->sv, x->conf, &x->record, false, on_removed, x);
 }
 
 static void on_record(void *arg, const struct file_record *found,
@@ -101,8 +145,7 @@ static void on_record(void *arg, const struct file_record *found,
                                   on_entry_changed, x);
     } else {
         x->record = *found;
-        x->removal =
-            removal_start(x->sv, x->conf, &x->record, false, on_removed, x);
+        expire(x);
     }
 }
 

@@ -180,17 +180,23 @@ def test_a_file_counts_until_it_is_deleted_at_its_provider(gw, fake, redis):
 
 
 def test_a_provider_that_is_down_does_not_hold_up_another(start, fake, redis):
+    """It is asked once in a sweep, however many files it has."""
     down = Metered(api_key="sk-down")
     more = {"redis": {"url": redis.url}, **SWEEPING}
     gw = start(config(more, up=fake, down=down))
-    key = gw.new_key(file_expiry_seconds=2)
+    key = gw.new_key(file_expiry_seconds=3)
+    down.fault(on_head(answer(503, {"error": {}})), method="DELETE", times=10**6)
+    for _ in range(20):
+        made = uploaded(gw, key, path="/down/v1/files")
     for _ in range(3):
-        uploaded(gw, key, path="/down/v1/files")
         uploaded(gw, key)
-    down.stop()
+    until_expired(made)
     until(lambda: not fake.files, "those that can be are deleted", 20)
-    until(lambda: outcome([gw], "postponed") >= 3, "the others are put off")
-    until_used(redis, scope(key), 3, 15)
+    until(lambda: outcome([gw], "postponed") >= 20, "the others are put off")
+    asked = sum(s.method == "DELETE" for s in down.seen)
+    assert 0 < asked < 20
+    until_used(redis, scope(key), 20, 100)
+    down.stop()
 
 
 def test_a_file_that_is_gone_upstream_is_settled(gw, fake, redis):

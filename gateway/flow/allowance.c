@@ -5,9 +5,10 @@
 static void take(struct allowance *a);
 static void extend(struct allowance *a);
 
+/* The next step is asked for when half of the last one is left. */
 static void allow(struct allowance *a)
 {
-    form_allow(a->form, a->held, a->is_stepwise ? ALLOWANCE_LOW : 0);
+    form_allow(a->form, a->held, a->is_stepwise ? a->asked / 2 : 0);
 }
 
 /* What is left beyond what is held, when it is bytes that are short, there are
@@ -77,7 +78,7 @@ void allowance_take(struct allowance *a, struct services *sv, struct form *form,
     if (held)
         a->asked = held;
     else
-        a->asked = a->is_stepwise ? ALLOWANCE_STEP : MAX(likely, 0);
+        a->asked = a->is_stepwise ? ALLOWANCE_FIRST : MAX(likely, 0);
     take(a);
 }
 
@@ -120,7 +121,10 @@ void allowance_more(struct allowance *a)
 {
     if (a->call || !a->is_gated)
         return;
-    a->asked = a->is_stepwise ? ALLOWANCE_STEP : form_beyond(a->form);
+    if (!a->is_stepwise)
+        a->asked = form_beyond(a->form);
+    else
+        a->asked = MIN(MAX(a->held, ALLOWANCE_FIRST), ALLOWANCE_STEP);
     extend(a);
 }
 

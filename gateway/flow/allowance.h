@@ -7,9 +7,10 @@
  * the file are shorter than was thought, the rest at the end. If that is
  * refused, it is so as the beginning would have been: 429.
  *
- * One of unknown length takes ALLOWANCE_STEP, and more while it goes on, ahead
- * of the bytes. When less than a step is left it gets that; the first byte
- * beyond it fails the form's pipe with 413.
+ * One of unknown length takes ALLOWANCE_FIRST, and while it goes on, ahead of
+ * the bytes, as much again as it has, at most ALLOWANCE_STEP: a small file does
+ * not keep others out, a large one is not held up. When less than a step is
+ * left it gets that; the first byte beyond it fails the form's pipe with 413.
  *
  * All on the worker's loop; callbacks come from the loop.
  */
@@ -19,9 +20,8 @@
 #include "gateway/flow/charge.h"
 #include "gateway/flow/form.h"
 
+#define ALLOWANCE_FIRST (256 * (int64_t)KIB)
 #define ALLOWANCE_STEP (8 * (int64_t)MIB)
-/* The next step is taken when less than this is left. */
-#define ALLOWANCE_LOW (2 * (int64_t)MIB)
 
 typedef void allowance_fn(void *arg, const struct gw_error *e);
 

@@ -108,6 +108,13 @@ static void on_released(void *arg, bool changed, const struct gw_error *e)
     end(m, &m->error);
 }
 
+/* The answer is missing, not the deed: then the entry stays, and the sweeper
+ * asks again. */
+static bool may_be_deleted(const struct gw_error *e)
+{
+    return e->err == GW_UPSTREAM_BROKEN || e->err == GW_UPSTREAM_TIMEOUT;
+}
+
 static void on_deleted(void *arg, const struct gw_error *e)
 {
     struct removal *m = arg;
@@ -116,7 +123,7 @@ static void on_deleted(void *arg, const struct gw_error *e)
         delete_record(m);
         return;
     }
-    if (m->is_noted) {
+    if (m->is_noted || may_be_deleted(e)) {
         end(m, e);
         return;
     }

@@ -18,7 +18,8 @@ struct removal;
 
 /* existed: it was this removal that took the record away. A provider that is
  * not configured any more, or cannot delete, is passed over; one that fails
- * ends it with its error, and the file stays. */
+ * ends it with its error, and the file stays; unless the answer alone was lost,
+ * then the sweeper finishes it. */
 typedef void removal_fn(void *arg, bool existed, const struct gw_error *e);
 
 /* r is copied, settings are held. is_noted: the journal has its entry already

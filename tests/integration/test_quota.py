@@ -6,7 +6,7 @@ import threading
 
 import pytest
 from fakes.metered import Metered
-from fakes.openai import after_bytes, after_sent, call, on_head, reset, stall
+from fakes.openai import after_bytes, after_sent, call, on_head, on_stored, reset, stall
 from gw import MB, config, refused, until
 from quota import new_team, of_today, scope, stored, until_used, use
 from wire import chunked, file_part, form, form_around, form_type, part, upload
@@ -497,3 +497,14 @@ def test_a_file_recorded_late_is_counted_once(gw, fake, redis):
     fake.fault(after_bytes(100, call(pause)), method="POST")
     assert send(gw, key, b"x" * 1000).status == 200
     until_used(redis, scope(key), 1, 1000)
+
+
+def test_a_deletion_whose_answer_was_lost_is_finished(gw, fake, redis):
+    key = gw.new_key(max_files=1)
+    made = gw.upload(key).json()["id"]
+    fake.fault(on_stored(reset), method="DELETE")
+    fake.fault(on_head(reset), method="DELETE")  # when it is sent again
+    refused(gw.call(key, "DELETE", f"/v1/files/{made}"), 502)
+    assert fake.files == {}
+    until_used(redis, scope(key), 0, 0)
+    refused(gw.call(key, "GET", f"/v1/files/{made}"), 404)

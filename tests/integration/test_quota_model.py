@@ -52,6 +52,7 @@ class Limited(Metered):
 
 
 OWN = {"max_files": 12, "max_storage_bytes": 300_000}
+DAY_LIMIT = 1_500_000
 CREW = {"max_files": 20, "max_storage_bytes": 450_000}
 
 
@@ -117,7 +118,11 @@ class Model:
         sizes = [n for who, n in self.files.values() if name in (None, who)]
         return len(sizes), sum(sizes)
 
-    def refusal(self, name, size, day_limit):
+    def add(self, one, name, size):
+        self.files[one] = (name, size)
+        self.up[name] += size
+
+    def refusal(self, name, size):
         """The first limit that an upload of that size would pass."""
         for who, limits, up in [(name, OWN, self.up[name]), (None, CREW, 0)]:
             files, total = self.used(who)
@@ -125,84 +130,95 @@ class Model:
                 return "max_files"
             if size and total + size > limits["max_storage_bytes"]:
                 return "max_storage_bytes"
-            if size and who and up + size > day_limit:
+            if size and who and up + size > DAY_LIMIT:
                 return "max_upload_bytes_per_day"
         return None
 
 
-@pytest.mark.parametrize("seed", [SEED, SEED + 1])
-def test_every_answer_is_as_the_model_says(pair, fake, redis, seed):
-    rng = random.Random(seed)
-    day_limit = 1_500_000
-    new_team(redis, "crew", **CREW)
-    keys = {
-        name: pair[0].new_key(
-            team_id="crew", max_upload_bytes_per_day=day_limit, **OWN
-        )
-        for name in ("a", "b")
-    }
-    model = Model(keys)
+class Sequence:
+    """Random operations, one after the other."""
 
-    def upload(gw, name, i):
-        size = rng.choice([0, 1, 1000, 40_000, rng.randrange(150_000)])
-        left = OWN["max_storage_bytes"] - model.used(name)[1]
+    def __init__(self, seed, pair, fake, redis):
+        self.rng = random.Random(seed)
+        self.pair, self.fake, self.redis = pair, fake, redis
+        new_team(redis, "crew", **CREW)
+        limits = {"max_upload_bytes_per_day": DAY_LIMIT, **OWN}
+        self.keys = {n: pair[0].new_key(team_id="crew", **limits) for n in "ab"}
+        self.model = Model(self.keys)
+
+    def step(self, i):
+        acts = [self.upload] * 3 + [self.delete] * 2 + [self.give_up, self.look]
+        act, rng = self.rng.choice(acts), self.rng
+        try:
+            act(rng.choice(self.pair), rng.choice("ab"), i)
+        except AssertionError as e:
+            raise AssertionError(f"step {i}, {act.__name__}: {e}") from e
+
+    def size(self, name):
+        """Often one that just fits, or just does not."""
+        rng = self.rng
+        left = OWN["max_storage_bytes"] - self.model.used(name)[1]
         if rng.random() < 0.3:
-            size = max(left + rng.choice([-1, 0, 1]), 1)
-        is_chunked, late = rng.random() < 0.5, rng.random() < 0.3
-        expected = model.refusal(name, size, day_limit)
-        reply = send(gw, keys[name], f"{name}-{i}", b"x" * size, is_chunked, late)
+            return max(left + rng.choice([-1, 0, 1]), 1)
+        return rng.choice([0, 1, 1000, 40_000, rng.randrange(150_000)])
+
+    def upload(self, gw, name, i):
+        size = self.size(name)
+        is_chunked, late = self.rng.random() < 0.5, self.rng.random() < 0.3
+        limit = self.model.refusal(name, size)
+        reply = send(gw, self.keys[name], f"{name}-{i}", b"x" * size, is_chunked, late)
+        told = (reply, size, is_chunked, late)
         # That it is empty is not known before its end, then it is too late.
         is_unforeseen = size == 0 and (is_chunked or late)
-        if expected is None and not (is_unforeseen and reply.status == 429):
-            assert reply.status == 200, (reply, size, is_chunked, late)
-            model.files[made_id(reply)] = (name, size)
-            model.up[name] += size
+        if limit is None and not (is_unforeseen and reply.status == 429):
+            assert reply.status == 200, told
+            self.model.add(made_id(reply), name, size)
             return
-        assert reply.status in ((413, 429) if is_chunked else (429,)), reply
+        assert reply.status in ((413, 429) if is_chunked else (429,)), told
         error = refused(reply, reply.status)
-        assert error["type"] == "insufficient_quota"
+        assert error["type"] == "insufficient_quota", told
         if not is_chunked and not late:
-            assert error["param"] == expected, (error, size, late)
+            assert error["param"] == limit, told
 
-    def give_up(gw, name, i):
-        size = rng.randrange(60_000)
-        at = rng.randrange(1, size + 200)
+    def give_up(self, gw, name, i):
+        size = self.rng.randrange(60_000)
+        at = self.rng.randrange(1, size + 200)
         before = gw.metric("filemux_requests_total", route="files.create")
-        send(gw, keys[name], f"{name}-{i}", b"x" * size, rng.random() < 0.5,
-             False, at)  # fmt: skip
+        send(gw, self.keys[name], f"{name}-{i}", b"x" * size,
+             self.rng.random() < 0.5, False, at)  # fmt: skip
 
         def is_over():
             told = gw.metric("filemux_requests_total", route="files.create")
-            return told > before and not gw.transfers() and settled(redis, fake)
+            is_told = told > before and not gw.transfers()
+            return is_told and settled(self.redis, self.fake)
 
         until(is_over, "what it held is free again")
 
-    def delete(gw, name, i):
-        if not model.files:
-            return
-        one = rng.choice(sorted(model.files))
-        reply = ask(gw, keys[name], "DELETE", f"/v1/files/{one}")
-        assert reply.status == 200
-        del model.files[one]
+    def delete(self, gw, name, i):
+        if self.model.files:
+            one = self.rng.choice(sorted(self.model.files))
+            assert ask(gw, self.keys[name], "DELETE", f"/v1/files/{one}").status == 200
+            del self.model.files[one]
 
-    def look(gw, name, i):
-        if not model.files:
-            return
-        one = rng.choice(sorted(model.files))
-        reply = ask(gw, keys[name], "GET", f"/v1/files/{one}/content")
-        assert reply.status == 200 and len(reply.body) == model.files[one][1]
+    def look(self, gw, name, i):
+        if self.model.files:
+            one = self.rng.choice(sorted(self.model.files))
+            reply = ask(gw, self.keys[name], "GET", f"/v1/files/{one}/content")
+            assert reply.status == 200
+            assert len(reply.body) == self.model.files[one][1]
 
-    acts = [upload, upload, upload, delete, delete, give_up, look]
+
+@pytest.mark.parametrize("seed", [SEED, SEED + 1])
+def test_every_answer_is_as_the_model_says(pair, fake, redis, seed):
+    print(f"seed {seed}")
+    sequence = Sequence(seed, pair, fake, redis)
     for i in range(150):
-        act = rng.choice(acts)
-        try:
-            act(rng.choice(pair), rng.choice("ab"), i)
-        except AssertionError as e:
-            raise AssertionError(f"seed {seed}, step {i}, {act.__name__}: {e}") from e
+        sequence.step(i)
+    model = sequence.model
     until_used(redis, "t:crew", *model.used())
-    for name, key in keys.items():
+    for name, key in sequence.keys.items():
         until_used(redis, scope(key), *model.used(name))
-        assert of_today(redis, scope(key))["up"] == model.up[name], f"seed {seed}"
+        assert of_today(redis, scope(key))["up"] == model.up[name]
     assert fake.stored_bytes == model.used()[1]
 
 
@@ -239,7 +255,8 @@ class Worker(threading.Thread):
     def act(self, i):
         rng, name = self.rng, self.rng.choice("ab")
         gw, key = rng.choice(self.pair), self.keys[name]
-        what = rng.choice(["upload"] * 8 + ["delete"] * 5 + ["give up", "break"])
+        odds = {"upload": 60, "delete": 34, "give up": 10, "break": 1}
+        (what,) = rng.choices(list(odds), odds.values())
         if self.is_full:
             what = "delete"
             self.stop.wait(0.01)
@@ -309,19 +326,12 @@ def listed(gw, key):
     return {f["id"]: f for f in gw.call(key, "GET", "/v1/files").json()["data"]}
 
 
-@pytest.mark.long
-def test_nothing_ever_exceeds_and_all_counts_are_true_after_quiet(pair, fake, redis):
-    """Uploads, deletions, clients that hang up, a provider that breaks off, and
-    kill -9 of either process."""
-    rng = random.Random(SEED)
-    new_team(redis, "crew", **CREW)
-    keys = {n: pair[0].new_key(team_id="crew", **OWN) for n in ("a", "b")}
-    stop = threading.Event()
-    workers = [Worker(i, pair, fake, keys, stop) for i in range(WORKERS)]
+def kill_now_and_then(pair, workers):
+    """While they work; how often."""
+    rng, stop = random.Random(SEED), workers[0].stop
+    end, kills = time.monotonic() + RUN_S, 0
     for w in workers:
         w.start()
-    end = time.monotonic() + RUN_S
-    kills = 0
     try:
         while time.monotonic() < end:
             stop.wait(rng.uniform(0.5, 2))
@@ -334,23 +344,34 @@ def test_nothing_ever_exceeds_and_all_counts_are_true_after_quiet(pair, fake, re
         stop.set()
         for w in workers:
             w.join()
-    assert [w.fault for w in workers if w.fault] == [], f"seed {SEED}"
-    fake.faults.clear()
-    until(lambda: settled(redis, fake), f"all is quiet (seed {SEED})", 30)
+    return kills
 
+
+@pytest.mark.long
+def test_nothing_ever_exceeds_and_all_counts_are_true_after_quiet(pair, fake, redis):
+    """Uploads, deletions, clients that hang up, a provider that breaks off, and
+    kill -9 of either process."""
+    new_team(redis, "crew", **CREW)
+    keys = {n: pair[0].new_key(team_id="crew", **OWN) for n in ("a", "b")}
+    stop = threading.Event()
+    workers = [Worker(i, pair, fake, keys, stop) for i in range(WORKERS)]
+    kills = kill_now_and_then(pair, workers)
     seen = sum((w.seen for w in workers), Counter())
-    told = f"seed {SEED}, {kills} kills, {dict(seen)}"
-    assert kills >= 3 and seen["upload: 200"] and seen["upload: 429"], told
+    print(f"seed {SEED}, {kills} kills, {dict(seen)}")
+    assert [w.fault for w in workers if w.fault] == []
+    fake.faults.clear()
+    until(lambda: settled(redis, fake), "all is quiet", 30)
+
+    assert kills >= 3 and seen["upload: 200"] and seen["upload: 429"]
+    print(f"{sum(len(w.stored) for w in workers)} files are left")
     there = listed(pair[0], keys["a"])
-    assert len(there) == len(fake.files), told
-    assert sum(f["bytes"] for f in there.values()) == fake.stored_bytes, told
+    assert len(there) == len(fake.files)
+    assert sum(f["bytes"] for f in there.values()) == fake.stored_bytes
     for w in workers:
-        for one, (_, size) in w.stored.items():
-            if one not in w.doubtful:
-                assert there[one]["bytes"] == size, told
-        assert not w.deleted & set(there), told
+        certain = {o: v[1] for o, v in w.stored.items() if o not in w.doubtful}
+        assert certain == {one: there[one]["bytes"] for one in certain}
+        assert not w.deleted & set(there)
     files, size = fake.by_key()
     until_used(redis, "t:crew", len(fake.files), fake.stored_bytes)
     for name, key in keys.items():
         until_used(redis, scope(key), files[name], size[name])
-    print(told)

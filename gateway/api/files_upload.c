@@ -295,6 +295,7 @@ static const struct upstream_ops store_ops = {.done = on_stored};
 static struct pipe *open_source(struct upload *u, struct prov_upload *up)
 {
     struct txn *t = u->t;
+    struct pipe *last = u->spool_out;
     unsigned caps = provider_caps(u->provider);
     bool relays = !u->spool && (caps & PROV_FORM);
 
@@ -309,11 +310,11 @@ static struct pipe *open_source(struct upload *u, struct prov_upload *up)
     }
     up->stream_len = spool_size(u->spool);
     up->lines = form_lines(t->form);
-    if (u->spool_out)
-        pipe_free(u->spool_out);
     u->spool_out = pipe_new(t->sv->loop, LIMIT_PIPE_LOW, LIMIT_PIPE_HIGH,
                             t->sv->pipe_bytes);
-    spool_replay(u->spool, u->spool_out);
+    spool_replay(u->spool, u->spool_out); /* which lets go of the last one */
+    if (last)
+        pipe_free(last);
     return u->spool_out;
 }
 

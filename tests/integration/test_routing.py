@@ -1,7 +1,9 @@
 """Which provider gets a file, and what is spooled to find out."""
 
+import json
+
 import pytest
-from fakes.openai import OpenAI
+from fakes.openai import OpenAI, after_bytes, answer, on_head, reset
 from gw import config, free_port, refused
 from wire import file_part, form, part, upload, upload_chunked
 
@@ -169,3 +171,33 @@ def test_an_upload_of_any_size_is_passed_over_whole(start, fake):
     assert provider_of(gw.upload(gw.new_key(), data)) == "up"
     (stored,) = fake.files.values()
     assert stored.read() == data
+
+
+FAULTS = {
+    "refused": on_head(answer(500, {"error": {"message": "no"}}, then_close=True)),
+    "reset": on_head(reset),
+    "cut": after_bytes(50_000, reset),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize("send", [upload, upload_chunked])
+def test_what_is_spooled_goes_to_the_next_whatever_was_read(start, fake, fault, send):
+    """The client sends it once, though two members fail."""
+    conf, bad = pool(fake), OpenAI()
+    conf["providers"]["bad"] = {**conf["providers"]["up"], "base_url": bad.url}
+    conf["pools"]["all"]["members"].insert(1, {"provider": "bad"})
+    rule = {"match": {"purpose": "batch", "filename": "*.x"}, "use": "all"}
+    conf["routing"]["rules"] = [rule]
+    gw = start(conf)
+    bad.fault(FAULTS[fault])
+    data = b"0123456789" * 30_000
+    body = form(file_part(data, "x.x"), part("purpose", "vision"))
+    with gw.wire() as w:
+        reply = send(w, gw.new_key(), body)
+    assert reply.status == 200, reply.body
+    assert json.loads(reply.body)["filemux"]["provider"] == "up"
+    (stored,) = fake.files.values()
+    assert stored.read() == data
+    assert bad.files == {} and len(bad.seen) == 1
+    bad.stop()

@@ -4,6 +4,12 @@
 
 #include "gateway/base/conf.h"
 
+/* How a provider is at the moment. */
+struct route_load {
+    bool is_out;   /* its breaker lets nothing through */
+    int64_t bytes; /* under way, and in the last minute */
+};
+
 /* What is known of an upload when its provider is picked. An absent view
  * (STR_NULL) is a field that may still come. */
 struct route_facts {
@@ -17,6 +23,9 @@ struct route_facts {
     int64_t size;  /* declared size of the body; -1 unknown */
     uint64_t draw; /* the request's lot, for weighted pools: any number, the
                       same each time the same request is looked at */
+    uint64_t turn; /* of the pool, for those that take turns; likewise */
+    const struct route_load *load; /* of each provider, in their order; NULL:
+                                      nothing is known */
 };
 
 /* The conditions of a rule: `match: {…}`. "" or 0 is not asked. */

@@ -61,6 +61,16 @@ static void add_candidate(struct pick *p, const char *provider)
         p->d->candidates[p->d->n++] = provider;
 }
 
+static const char *pool_name(const struct pick *p, const struct pool_conf *pool)
+{
+    size_t i;
+
+    for (i = 0; i < p->conf->pools.n; i++)
+        if (p->conf->pools.v[i].data == pool)
+            return p->conf->pools.v[i].name;
+    return NULL;
+}
+
 static const struct pool_member *member(const struct pool_conf *pool, size_t i)
 {
     return pool->members.v[i].data;
@@ -71,6 +81,41 @@ static void add_member(struct pick *p, const struct pool_conf *pool, size_t i)
     struct str name = str_of(member(pool, i)->provider);
 
     add_candidate(p, provider_name(p->providers, name));
+}
+
+/* NULL: nothing is known. */
+static const struct route_load *load_of(const struct pick *p,
+                                        const char *provider)
+{
+    size_t i;
+
+    for (i = 0; p->facts->load && i < p->providers->n; i++)
+        if (strcmp(p->providers->v[i].name, provider) == 0)
+            return &p->facts->load[i];
+    return NULL;
+}
+
+static bool is_out(const struct pick *p, const char *provider)
+{
+    const struct route_load *l = load_of(p, provider);
+
+    return l && l->is_out;
+}
+
+/* Unless they all are. */
+static void drop_those_out(struct pick *p)
+{
+    struct route_decision *d = p->d;
+    size_t i, kept = 0;
+
+    for (i = 0; i < d->n; i++)
+        kept += !is_out(p, d->candidates[i]);
+    if (kept == 0)
+        return;
+    for (i = kept = 0; i < d->n; i++)
+        if (!is_out(p, d->candidates[i]))
+            d->candidates[kept++] = d->candidates[i];
+    d->n = kept;
 }
 
 /* The next number of a row that starts anywhere (splitmix64). */
@@ -120,16 +165,65 @@ static void add_by_lot(struct pick *p, const struct pool_conf *pool)
     }
 }
 
-static void add_members(struct pick *p, const struct pool_conf *pool)
+static void add_in_order(struct pick *p, const struct pool_conf *pool)
 {
     size_t i;
 
-    if (pool->policy == POOL_WEIGHTED) {
-        add_by_lot(p, pool);
-        return;
-    }
     for (i = 0; i < pool->members.n; i++)
         add_member(p, pool, i);
+}
+
+/* Turns are those of the members that the key may use and that are not out, so
+ * that none of them gets those of another. */
+static void rotate(struct pick *p, const struct pool_conf *pool)
+{
+    struct route_decision *d = p->d;
+    const char *v[ROUTER_CANDIDATES_MAX];
+    size_t i;
+
+    add_in_order(p, pool);
+    drop_those_out(p);
+    d->turn_of = pool_name(p, pool);
+    memcpy(v, d->candidates, d->n * sizeof(v[0]));
+    for (i = 0; i < d->n; i++)
+        d->candidates[i] = v[(p->facts->turn + i) % d->n];
+}
+
+static int64_t bytes_of(const struct pick *p, const char *provider)
+{
+    const struct route_load *l = load_of(p, provider);
+
+    return l ? l->bytes : 0;
+}
+
+/* Those with as many stay in their order. */
+static void add_by_bytes(struct pick *p, const struct pool_conf *pool)
+{
+    const char **v = p->d->candidates, *one;
+    size_t i, k;
+
+    add_in_order(p, pool);
+    for (i = 1; i < p->d->n; i++) {
+        one = v[i];
+        for (k = i; k > 0 && bytes_of(p, v[k - 1]) > bytes_of(p, one); k--)
+            v[k] = v[k - 1];
+        v[k] = one;
+    }
+}
+
+/* By enum pool_policy. */
+static void (*const policies[])(struct pick *p,
+                                const struct pool_conf *pool) = {
+    [POOL_PRIORITY] = add_in_order,
+    [POOL_WEIGHTED] = add_by_lot,
+    [POOL_ROUND_ROBIN] = rotate,
+    [POOL_LEAST_BYTES] = add_by_bytes,
+};
+
+static void add_members(struct pick *p, const struct pool_conf *pool)
+{
+    policies[pool->policy](p, pool);
+    drop_those_out(p);
 }
 
 static enum picked refuse(struct pick *p, enum gw_err err, const char *why,

@@ -23,8 +23,10 @@ struct pool_member {
     int64_t weight;
 };
 enum pool_policy {
-    POOL_PRIORITY, /* the members in their order */
-    POOL_WEIGHTED, /* each first as often as its weight says */
+    POOL_PRIORITY,    /* the members in their order */
+    POOL_WEIGHTED,    /* each first as often as its weight says */
+    POOL_ROUND_ROBIN, /* each first in its turn */
+    POOL_LEAST_BYTES, /* the one with the fewest under way and of late */
 };
 struct pool_conf {
     int policy;                /* enum pool_policy */
@@ -63,10 +65,14 @@ struct route_hints {
 struct route_decision {
     const char *candidates[ROUTER_CANDIDATES_MAX]; /* in the order to try */
     size_t n;
-    char reason[96]; /* for the log: "rule 2", "default", "header" */
+    const char *turn_of; /* the pool whose turn was used; NULL: none */
+    char reason[96];     /* for the log: "rule 2", "default", "header" */
 };
 
-/* A model of several names (target_model_names) is INVALID_VALUE yet. A model
+/* Of a pool, members that are out (route_load) are left out while there are
+ * others; when all of them are, they stay as the policy has them.
+ *
+ * A model of several names (target_model_names) is INVALID_VALUE yet. A model
  * that the key may not use is refused whatever picks the provider; one that is
  * not in the table picks none. A rule or a default of the key's that leads to
  * a provider which the key may not use is refused, as another might break what

@@ -142,13 +142,18 @@ static const struct conf_section member_section = {
 };
 
 static const char *const policies[] = {[POOL_PRIORITY] = "priority",
-                                       [POOL_WEIGHTED] = "weighted", NULL};
+                                       [POOL_WEIGHTED] = "weighted",
+                                       [POOL_ROUND_ROBIN] = "round_robin",
+                                       [POOL_LEAST_BYTES] = "least_bytes",
+                                       NULL};
 
 static const struct conf_key pool_keys[] = {
     {.name = "policy", .type = CONF_ENUM, .choices = policies,
      .offset = offsetof(struct pool_conf, policy),
      .help = "which member is tried first; priority: in their order; weighted: by "
-             "lot"},
+             "lot; round_robin: in turns; least_bytes: the one with the fewest "
+             "under way and in the last minute. Members whose breaker is open "
+             "are left out while there are others"},
     {.name = "members", .type = CONF_SECTION_LIST, .sub = &member_section,
      .offset = offsetof(struct pool_conf, members), .is_required = true,
      .help = "its providers",

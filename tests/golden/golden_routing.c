@@ -6,8 +6,10 @@
  *     --- key NAME          a key's record, JSON; used by requests that say
  *                           "key: NAME"
  *     --- request N         what is known, "key: value": path, header, query,
- *                           form, model, purpose, filename, size, draw, and the
- * word "incomplete" while form fields may still come
+ *                           form, model, purpose, filename, size, draw, turn,
+ *                           out (providers, between commas), bytes (a number
+ *                           for each provider, likewise), and the word
+ *                           "incomplete" while form fields may still come
  *     --- decision N        expected
  */
 #include <stdio.h>
@@ -111,6 +113,28 @@ static bool holds_word(struct str lines, const char *word)
     return false;
 }
 
+static const struct route_load *read_loads(struct golden_case *c,
+                                           struct str lines,
+                                           const struct conf_items *providers)
+{
+    struct str out = golden_value(c, lines, "out"), name;
+    struct str bytes = golden_value(c, lines, "bytes"), number;
+    struct route_load *loads =
+        arena_alloc(c->arena, (providers->n + 1) * sizeof(*loads));
+    size_t i;
+
+    if (!out.p && !bytes.p)
+        return NULL;
+    while (str_next(&out, ',', &name))
+        for (i = 0; i < providers->n; i++)
+            if (str_eq_c(str_trim(name), providers->v[i].name))
+                loads[i].is_out = true;
+    for (i = 0; i < providers->n && str_next(&bytes, ',', &number); i++)
+        if (!str_to_i64(str_trim(number), &loads[i].bytes))
+            golden_fail(c, "bytes: '%.*s'", STR_ARG(number));
+    return loads;
+}
+
 static void read_facts(struct golden_case *c, struct str lines,
                        const struct vkey *key, struct route_facts *f)
 {
@@ -120,6 +144,7 @@ static void read_facts(struct golden_case *c, struct str lines,
         .model = golden_value(c, lines, "model"),
         .size = golden_number(c, lines, "size", -1),
         .draw = (uint64_t)golden_number(c, lines, "draw", 0),
+        .turn = (uint64_t)golden_number(c, lines, "turn", 0),
     };
     if (!key)
         return;
@@ -161,6 +186,8 @@ static void show(struct buf *b, const struct route_decision *d,
         buf_add_c(b, "needs fields\n");
     for (i = 0; i < d->n; i++)
         buf_printf(b, "%s\n", d->candidates[i]);
+    if (d->turn_of)
+        buf_printf(b, "turn of: %s\n", d->turn_of);
     if (d->reason[0])
         buf_printf(b, "reason: %s\n", d->reason);
 }
@@ -180,6 +207,7 @@ static void decide(struct golden_case *c, const struct config *config,
     bool needs_fields;
 
     read_facts(c, lines, key, &facts);
+    facts.load = read_loads(c, lines, providers);
     read_hints(c, lines, &hints);
     if (router_decide(&config->routing, providers, key, team, &hints, &facts,
                       &d, &needs_fields, &e) != e.err)

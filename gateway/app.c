@@ -18,6 +18,7 @@
 #include "gateway/base/bug.h"
 #include "gateway/base/log.h"
 #include "gateway/config.h"
+#include "gateway/flow/fleet.h"
 #include "gateway/store/redis_server.h"
 #include "gateway/worker.h"
 #include "providers/disk.h"
@@ -32,6 +33,7 @@ struct app {
     char process_id[64];
     struct redis_server *redis;
     struct file_io *files;
+    struct fleet *fleet;
     struct worker **workers;
     unsigned nworkers, nstopped;
     bool is_draining;
@@ -196,6 +198,7 @@ static enum gw_err start_workers(struct app *a, const char *redis_url,
         .redis_url = redis_url,
         .process_id = a->process_id,
         .files = a->files,
+        .fleet = a->fleet,
         .settings = a->settings,
         .stopped = post_stopped,
         .arg = a,
@@ -250,6 +253,7 @@ static enum gw_err start(struct app *a, struct gw_error *e)
         start_redis(a, &redis_url, e) != GW_OK)
         return e->err;
     a->files = file_io_open(FILE_THREADS);
+    a->fleet = fleet_new();
     clean_directories(a);
     return start_workers(a, redis_url, e);
 }
@@ -261,6 +265,7 @@ static void stop(struct app *a)
     free(a->workers);
     if (a->files)
         file_io_close(a->files);
+    fleet_free(a->fleet);
     if (a->redis)
         redis_server_stop(a->redis);
     settings_drop(a->settings);

@@ -86,6 +86,7 @@ static void open_services(struct worker *w)
     sv->loop = loop_new();
     sv->metrics = metrics_new();
     sv->files = w->o.files;
+    sv->fleet = w->o.fleet;
     sv->client = http_client_open(sv->loop);
     sv->redis = redis_open(sv->loop, &redis, sv->metrics);
     sv->keys = key_store_open(sv->redis);

@@ -154,9 +154,49 @@ static const struct conf_section *select_type(const char *value)
     return t ? t->section : NULL;
 }
 
+/* "50%", or the number alone. */
+static enum gw_err check_breaker(void *data, const char *name UNUSED,
+                                 struct gw_error *e)
+{
+    struct provider_breaker *b = data;
+    struct str rate = str_of(b->rate);
+
+    if (str_ends(rate, STR("%")))
+        rate.n--;
+    if (str_to_i64(rate, &b->percent) && b->percent >= 0 && b->percent <= 100)
+        return GW_OK;
+    return err_set(e, GW_INVALID_VALUE, "'rate' must be 0%% to 100%%");
+}
+
 #define AT(member) offsetof(struct provider_conf, member)
+#define BREAKER(member) offsetof(struct provider_breaker, member)
 
 /* clang-format off */
+static const struct conf_key breaker_keys[] = {
+    {.name = "failures", .type = CONF_INT, .offset = BREAKER(failures),
+     .def = "5", .max = 1000000,
+     .help = "so many in a row open it; 0: they do not"},
+    {.name = "rate", .type = CONF_STR, .offset = BREAKER(rate), .def = "50%",
+     .help = "this part of the operations in the window failing opens it; 0%: "
+             "none does"},
+    {.name = "calls", .type = CONF_INT, .offset = BREAKER(calls), .def = "20",
+     .min = 1, .max = 1000000,
+     .help = "with fewer operations in the window the rate does not count"},
+    {.name = "window", .type = CONF_DURATION, .offset = BREAKER(window_ms),
+     .def = "30s", .min = 10, .max = 3600000,
+     .help = "over which the rate is taken"},
+    {.name = "open_for", .type = CONF_DURATION, .offset = BREAKER(open_ms),
+     .def = "15s", .min = 1, .max = 3600000,
+     .help = "then one operation is let through to see whether it works again"},
+    {.name = NULL},
+};
+
+static const struct conf_section breaker_section = {
+    .size = sizeof(struct provider_breaker),
+    .keys = breaker_keys,
+    .check = check_breaker,
+};
+
 static const struct conf_key keys[] = {
     {.name = "type", .type = CONF_STR, .offset = AT(type_name),
      .is_required = true,
@@ -185,6 +225,10 @@ static const struct conf_key keys[] = {
     {.name = "default_expiry", .type = CONF_DURATION,
      .offset = AT(default_expiry_ms),
      .help = "files without expires_after end after this; 0: never"},
+    {.name = "breaker", .type = CONF_SECTION, .offset = AT(breaker),
+     .sub = &breaker_section,
+     .help = "when it fails it is not asked for a while; failures are: not "
+             "reached, cut off, too slow, and its 5xx"},
     {.name = NULL},
 };
 /* clang-format on */

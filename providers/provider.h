@@ -66,6 +66,16 @@ enum prov_cap {
 
 struct provider_type;
 
+/* When its circuit breaker opens (flow/breaker). */
+struct provider_breaker {
+    int64_t failures;  /* in a row; 0: they do not open it */
+    const char *rate;  /* of failures, as written: "50%" */
+    int64_t percent;   /* which that is; 0: the rate does not open it */
+    int64_t calls;     /* of fewer in the window there is no rate */
+    int64_t window_ms; /* over which the rate is taken */
+    int64_t open_ms;
+};
+
 /* One entry of `providers:`. Immutable after load, part of a snapshot. */
 struct provider_conf {
     const char *name; /* the map's key */
@@ -81,6 +91,7 @@ struct provider_conf {
     const char *ca_file;
     const char *proxy;
     int64_t default_expiry_ms; /* 0: none */
+    struct provider_breaker breaker;
     void *own;                 /* the type's section (type->section) */
     struct grant_slot *grants; /* flow/grants' own; not for providers */
 };

@@ -1,5 +1,5 @@
-/* admin_providers.c -- the providers of the configuration, and what went
- * through each today, over all processes. */
+/* admin_providers.c -- the providers of the configuration: how they are as this
+ * process sees it, and what went through each today, over all processes. */
 #include "gateway/api/admin.h"
 
 #include "gateway/base/clock.h"
@@ -52,7 +52,26 @@ static void put_traffic(struct json_out *j, const struct provider_conf *p,
     json_close(j);
 }
 
-/* No breaker takes a provider out yet, so one that is configured is up. */
+static void put_state(struct txn *t, struct json_out *j,
+                      const struct provider_conf *p)
+{
+    static const char *const names[] = {[BREAKER_CLOSED] = "up",
+                                        [BREAKER_HALF_OPEN] = "on trial",
+                                        [BREAKER_OPEN] = "down"};
+    struct fleet_view v;
+
+    fleet_look(t->sv->fleet, p, &v);
+    json_put_cstr(j, "state", names[v.state]);
+    json_put_cstr(j, "breaker", breaker_state_name(v.state));
+    json_put_int(j, "consecutive_failures", v.failures);
+    if (v.opened_at)
+        json_put_int(j, "opened_at", v.opened_at);
+    else
+        json_put_null(j, "opened_at");
+    json_put_int(j, "bytes_under_way", v.under_way);
+    json_put_int(j, "bytes_last_minute", v.last_minute);
+}
+
 static void put_provider(struct txn *t, struct json_out *j,
                          const struct provider_conf *p,
                          const struct quota_day *v, size_t n)
@@ -64,7 +83,7 @@ static void put_provider(struct txn *t, struct json_out *j,
     json_put_cstr(j, "type", p->type_name);
     json_put_cstr(j, "namespace", p->ns);
     json_put_bool(j, "default", is_default(t, p));
-    json_put_cstr(j, "state", "up");
+    put_state(t, j, p);
     json_open(j, "operations", '[');
     for (size_t i = 0; i < COUNTOF(operations); i++)
         if (caps & operations[i].cap)

@@ -101,6 +101,7 @@ void upload_fields_begin(struct upload_fields *f, struct txn *t)
         .tags = t->vkey->tags.v,
         .ntags = t->vkey->tags.n,
         .size = t->head->content_length,
+        .load = fleet_loads(t->sv->fleet, t->arena, &t->conf->providers),
     };
     crypto_random(&f->facts.draw, sizeof(f->facts.draw));
 }
@@ -118,12 +119,25 @@ static void read_form_hints(struct upload_fields *f)
     f->facts.model = f->hints.model;
 }
 
+static enum gw_err decide(struct upload_fields *f, struct route_decision *d,
+                          bool *needs_fields, struct gw_error *e)
+{
+    return router_decide(&f->t->conf->route, &f->t->conf->providers, f->t->vkey,
+                         f->t->vteam, &f->hints, &f->facts, d, needs_fields, e);
+}
+
+/* A pool's turn is taken when it is known that the pool is asked, and once: the
+ * same upload is looked at several times. */
 enum gw_err upload_fields_route(struct upload_fields *f,
                                 struct route_decision *d, bool *needs_fields,
                                 struct gw_error *e)
 {
     if (f->t->form)
         read_form_hints(f);
-    return router_decide(&f->t->conf->route, &f->t->conf->providers, f->t->vkey,
-                         f->t->vteam, &f->hints, &f->facts, d, needs_fields, e);
+    if (decide(f, d, needs_fields, e) != GW_OK || !d->turn_of ||
+        d->turn_of == f->turn_of)
+        return e->err;
+    f->turn_of = d->turn_of;
+    f->facts.turn = fleet_turn(f->t->sv->fleet, d->turn_of);
+    return decide(f, d, needs_fields, e);
 }

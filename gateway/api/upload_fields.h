@@ -14,7 +14,8 @@ struct upload_fields {
     struct txn *t;
     struct route_hints hints;
     struct route_facts facts;
-    bool are_complete; /* all of them: checked as a whole */
+    const char *turn_of; /* whose turn facts.turn is; NULL: none yet */
+    bool are_complete;   /* all of them: checked as a whole */
 };
 
 /* Read what the request's head tells; t->form may not be there yet. */

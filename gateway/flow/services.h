@@ -1,7 +1,8 @@
 /* services.h -- what a worker lends to the transactions on its loop.
  *
  * One per worker thread, made by gateway/worker.c; nothing in it is shared
- * with another thread but what is thread-safe by itself (files, settings).
+ * with another thread but what is thread-safe by itself (files, settings,
+ * fleet).
  */
 #ifndef FILEMUX_FLOW_SERVICES_H
 #define FILEMUX_FLOW_SERVICES_H
@@ -33,7 +34,8 @@ struct services {
     struct removal *removals;          /* under way here: removal.h */
     struct tally *tally;
     struct auth_guard *guard;
-    struct undo *undos; /* under way here: undo.h */
+    struct fleet *fleet; /* the process's: fleet.h */
+    struct undo *undos;  /* under way here: undo.h */
     bool is_draining;
 
     uint64_t request_seed, request_count; /* request ids */

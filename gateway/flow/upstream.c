@@ -44,6 +44,30 @@ static void count_outcome(struct upstream *u, const struct gw_error *e)
         metrics_count(m, METRIC_UP_ERRORS, name, err_info(e->err)->code, NULL);
 }
 
+/* What the end of the operation tells of the provider. */
+static enum breaker_outcome outcome(const struct upstream *u,
+                                    const struct gw_error *e)
+{
+    bool is_sources = u->source && pipe_outcome(u->source) == PIPE_ERROR;
+
+    if (e->err == GW_OK)
+        return BREAKER_OK;
+    if (is_sources || e->err == GW_CLIENT_GONE)
+        return BREAKER_NOTHING;
+    if (u->is_down)
+        return BREAKER_FAILED;
+    return u->is_answered ? BREAKER_OK : BREAKER_NOTHING;
+}
+
+static void leave(struct upstream *u, enum breaker_outcome outcome,
+                  const struct gw_error *e)
+{
+    struct pipe *way = u->source ? u->source : u->sink;
+
+    fleet_leave(u->sv, u->op.conf, &u->pass, outcome,
+                way ? (int64_t)pipe_total(way) : 0, e);
+}
+
 /* Let go of everything but the arena. */
 static void stop(struct upstream *u)
 {
@@ -69,6 +93,7 @@ static void finish(struct upstream *u, const struct gw_error *e)
     struct gw_error error = *e; /* may be a part of what goes */
 
     ASSERT(!u->is_over);
+    leave(u, outcome(u, &error), &error);
     stop(u);
     count_outcome(u, &error);
     if (error.err != GW_OK && u->op.code == PROV_CREATE && u->has_sent)
@@ -134,6 +159,7 @@ static void on_http_head(void *arg, const struct http_res *res)
                  &last, &h.size))
         h.first = h.size = -1;
     u->has_streamed = true;
+    fleet_expect(u->sv, &u->pass, h.length);
     u->ops->head(u->arg, &h);
 }
 
@@ -214,13 +240,15 @@ static bool has_stream(const struct http_req *r)
     return false;
 }
 
+static bool is_transport(const struct gw_error *e)
+{
+    return e->err == GW_UPSTREAM_UNREACHABLE || e->err == GW_UPSTREAM_BROKEN ||
+           e->err == GW_UPSTREAM_TIMEOUT;
+}
+
 static bool goes_on(struct upstream *u, const struct gw_error *e)
 {
-    bool is_transport = e->err == GW_UPSTREAM_UNREACHABLE ||
-                        e->err == GW_UPSTREAM_BROKEN ||
-                        e->err == GW_UPSTREAM_TIMEOUT;
-
-    return is_transport && !has_stream(&u->x.http) && !u->x.http.is_sink &&
+    return is_transport(e) && !has_stream(&u->x.http) && !u->x.http.is_sink &&
            u->op.conf->type->broken && u->op.conf->type->broken(&u->op, e);
 }
 
@@ -234,6 +262,7 @@ static void on_http_done(void *arg, const struct http_res *res,
     u->has_streamed = u->has_streamed || u->sent;
     u->http = NULL;
     u->is_answered = u->is_answered || res->status != 0;
+    u->is_down = e->err != GW_OK ? is_transport(e) : res->status >= 500;
     u->is_public = !res->is_from_private;
     u->op.now_s = clock_wall_s();
     if (e->err != GW_OK) {
@@ -264,6 +293,7 @@ static void on_file_head(void *arg, const struct file_res *res)
 
     observe_first_byte(u);
     u->has_streamed = true;
+    fleet_expect(u->sv, &u->pass, h.length);
     u->ops->head(u->arg, &h);
 }
 
@@ -275,6 +305,7 @@ static void on_file_done(void *arg, const struct file_res *res,
 
     u->file = NULL;
     u->is_answered = true;
+    u->is_down = false;
     if (e->err != GW_OK)
         finish(u, e);
     else if (u->op.conf->type->reply(&u->op, NULL, res, &error) != GW_OK)
@@ -382,6 +413,7 @@ static void on_grant(void *arg, const struct gw_error *e)
     struct upstream *u = arg;
 
     u->grant_wait = NULL;
+    u->is_down = is_transport(e);
     if (e->err != GW_OK)
         finish(u, e);
     else
@@ -395,6 +427,22 @@ static void begin(void *arg)
     if (!u->op.conf->grants || u->op.code == PROV_GRANT ||
         grants_get(u->sv, &u->op, on_grant, u, &u->grant_wait))
         step(u);
+}
+
+/* Credentials are got on behalf of an operation that was let through. */
+static void enter(void *arg)
+{
+    struct upstream *u = arg;
+    struct gw_error e = {0};
+
+    if (u->op.code != PROV_GRANT &&
+        fleet_enter(u->sv, u->op.conf, &u->pass, &e) != GW_OK) {
+        finish(u, &e);
+        return;
+    }
+    if (u->op.code == PROV_CREATE)
+        fleet_expect(u->sv, &u->pass, u->op.upload.stream_len);
+    begin(u);
 }
 
 static void refuse(void *arg)
@@ -418,13 +466,16 @@ void upstream_start(struct upstream *u, struct pipe *source, struct pipe *sink,
     u->ops = ops;
     u->arg = arg;
     u->begun_us = clock_mono_us();
-    loop_defer(u->sv->loop, &u->kick, can ? begin : refuse, u);
+    loop_defer(u->sv->loop, &u->kick, can ? enter : refuse, u);
 }
 
 void upstream_abort(struct upstream *u)
 {
+    struct gw_error gone = {0};
+
     if (!u || u->is_over)
         return;
+    leave(u, BREAKER_NOTHING, &gone);
     stop(u);
     if (u->op.code == PROV_CREATE && u->has_sent)
         undo_create(u->sv, &u->op);

@@ -13,6 +13,10 @@
  * address to one of a private network. What a failed create left behind is
  * given up (flow/undo).
  *
+ * A provider that failed too often is not asked at all (flow/fleet): the
+ * operation ends with UPSTREAM_BUSY. Failures are that it is not reached, that
+ * it cuts the connection or makes no progress in time, and its 5xx.
+ *
  *     u = upstream_new(sv, arena, conf, PROV_CONTENT);
  *     u->op.upstream_id = id;
  *     upstream_start(u, NULL, sink, &ops, txn);
@@ -23,6 +27,7 @@
 #ifndef FILEMUX_FLOW_UPSTREAM_H
 #define FILEMUX_FLOW_UPSTREAM_H
 
+#include "gateway/flow/fleet.h"
 #include "gateway/flow/grants.h"
 #include "gateway/flow/piece.h"
 #include "gateway/flow/services.h"
@@ -57,10 +62,12 @@ struct upstream {
     struct loop_timer pause; /* PROV_WAIT */
     struct piece piece;      /* PROV_READ */
     struct grant_wait *grant_wait;
+    struct fleet_pass pass;
     int64_t begun_us;
     uint64_t sent;
     int hops;          /* redirects followed */
     bool is_answered;  /* the last exchange was */
+    bool is_down;      /* the last one told that the provider is */
     bool is_public;    /* by a public address */
     bool has_sent;     /* an exchange was begun */
     bool has_streamed; /* a byte of the source or for the sink moved */

@@ -121,8 +121,7 @@ static void settle_accounts(struct txn *t)
     if (!t->who.n)
         return;
     all.down = sent;
-    if (t->form && t->status == 200)
-        all.up = form_file_bytes(t->form);
+    all.up = t->bytes_stored;
     if (!t->has_down_hold)
         own.down = all.down;
     for (size_t i = 0; i < t->who.n; i++)

@@ -29,7 +29,8 @@ enum txn_state {
 
 #define TXN_ID_SIZE 32
 
-struct route; /* api/routes.h */
+struct route;      /* api/routes.h */
+struct store_file; /* store_file.h */
 
 struct txn {
     struct services *sv;
@@ -67,6 +68,7 @@ struct txn {
     struct upstream *up;
     struct removal *removal;
     struct form *form;
+    struct store_file *storing; /* under way: its own hold */
     struct pipe *pipe; /* of the reply's body; freed with the transaction */
 
     /* The process cannot wait any longer (txn_break_off_all): drop the holds
@@ -81,6 +83,7 @@ struct txn {
     const char *provider;
     char reason[96];
     struct str file_id;
+    int64_t bytes_stored; /* of the file that it made */
 };
 
 /* A transaction for the request: takes it over. */

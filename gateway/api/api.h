@@ -13,6 +13,7 @@ void files_list(struct txn *t);
 void files_get(struct txn *t);
 void files_delete(struct txn *t);
 void files_content(struct txn *t);
+void files_copy(struct txn *t);
 
 void keys_generate(struct txn *t);
 void keys_info(struct txn *t);

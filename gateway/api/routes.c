@@ -12,6 +12,7 @@ static const struct route routes[] = {
     {"DELETE", BASE_API,   "files/{id}",         "files.delete",   SCOPE_KEY,   VKEY_DELETE,  true,  files_delete},
     {"GET",    BASE_API,   "files/{id}/content", "files.content",  SCOPE_KEY,   VKEY_CONTENT, true,  files_content},
     {"HEAD",   BASE_API,   "files/{id}/content", "files.content",  SCOPE_KEY,   VKEY_CONTENT, true,  files_content},
+    {"POST",   BASE_API,   "files/{id}/copy",    "files.copy",     SCOPE_KEY,   VKEY_CREATE | VKEY_CONTENT, true, files_copy},
     {"GET",    BASE_API,   "usage",               "usage",          SCOPE_KEY,   VKEY_NO_OP,   false, usage_own},
     {"POST",   BASE_ADMIN, "key/generate",       "key.generate",   SCOPE_ADMIN, 0,            false, keys_generate},
     {"GET",    BASE_ADMIN, "key/info",           "key.info",       SCOPE_ADMIN, 0,            false, keys_info},

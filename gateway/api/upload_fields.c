@@ -25,23 +25,31 @@ static enum gw_err check_purpose(struct upload_fields *f, struct gw_error *e)
     return vkey_check_purpose(f->t->vkey, f->t->vteam, purpose, e);
 }
 
+enum gw_err upload_fields_check_lifetime(struct str anchor,
+                                         const int64_t *seconds,
+                                         struct gw_error *e)
+{
+    if (anchor.p && !str_eq(anchor, STR("created_at")))
+        return err_set_param(e, GW_INVALID_VALUE, "expires_after[anchor]",
+                             "'expires_after[anchor]' must be 'created_at'");
+    if (seconds && (*seconds < EXPIRES_MIN_S || *seconds > EXPIRES_MAX_S))
+        return err_set_param(e, GW_INVALID_VALUE, "expires_after[seconds]",
+                             "'expires_after[seconds]' must be an integer "
+                             "from %d to %d",
+                             EXPIRES_MIN_S, EXPIRES_MAX_S);
+    return GW_OK;
+}
+
 static enum gw_err check_expiry(struct upload_fields *f, struct gw_error *e)
 {
     struct str anchor = form_get(f->t->form, FORM_EXPIRES_ANCHOR);
     struct str seconds = form_get(f->t->form, FORM_EXPIRES_SECONDS);
     int64_t s = 0;
 
-    if (anchor.p && !str_eq(anchor, STR("created_at")))
-        return err_set_param(e, GW_INVALID_VALUE, "expires_after[anchor]",
-                             "'expires_after[anchor]' must be 'created_at'");
-    if (seconds.p &&
-        (!str_to_i64(seconds, &s) || s < EXPIRES_MIN_S || s > EXPIRES_MAX_S))
-        return err_set_param(e, GW_INVALID_VALUE, "expires_after[seconds]",
-                             "'expires_after[seconds]' must be an integer "
-                             "from %d to %d",
-                             EXPIRES_MIN_S, EXPIRES_MAX_S);
+    if (seconds.p && !str_to_i64(seconds, &s))
+        s = -1;
     f->expires_after_s = s;
-    return GW_OK;
+    return upload_fields_check_lifetime(anchor, seconds.p ? &s : NULL, e);
 }
 
 enum gw_err upload_fields_check(struct upload_fields *f, struct gw_error *e)

@@ -26,6 +26,10 @@ enum gw_err upload_fields_check(struct upload_fields *f,
 /* All have come. */
 enum gw_err upload_fields_check_complete(struct upload_fields *f,
                                          struct gw_error *e) MUSTCHECK;
+/* expires_after: what is not there is STR_NULL or NULL. */
+enum gw_err upload_fields_check_lifetime(struct str anchor,
+                                         const int64_t *seconds,
+                                         struct gw_error *e) MUSTCHECK;
 /* Where the file goes, by what is known: router_decide(). */
 enum gw_err upload_fields_route(struct upload_fields *f,
                                 struct route_decision *d, bool *needs_fields,

@@ -190,6 +190,8 @@ static void on_closed(void *arg, enum server_close why)
     t->head = NULL;
     if (t->form)
         form_detach(t->form, &gone);
+    if (t->on_gone && why != SERVER_REPLIED)
+        t->on_gone(t);
     txn_drop(t);
 }
 

@@ -74,6 +74,8 @@ struct txn {
     /* The process cannot wait any longer (txn_break_off_all): drop the holds
      * that the handler took. */
     void (*on_break)(struct txn *t);
+    /* The client has gone before the answer was out. */
+    void (*on_gone)(struct txn *t);
     void (*on_readable)(struct txn *t);
     void *data; /* the handler's own, in the arena */
 

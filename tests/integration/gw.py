@@ -235,8 +235,8 @@ class Gateway:
     def log(self):
         """The lines of the log that are JSON objects."""
         out = []
-        for line in self.stderr().splitlines():
-            if line.startswith("{"):
+        for line in self.stderr().splitlines(keepends=True):
+            if line.startswith("{") and line.endswith("\n"):
                 out.append(json.loads(line))
         return out
 

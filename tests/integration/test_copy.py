@@ -397,6 +397,44 @@ def test_a_client_who_leaves_ends_the_disk_s_side_too(two, to):
     assert len(list(two.disk.glob("[!.]*"))) == (to == "b") and two.b.files == {}
 
 
+def test_a_copy_may_take_longer_than_a_silent_client_may(start, fake):
+    gw = start(config({"limits": {"idle_timeout": "300ms"}}, a=fake))
+    key = gw.new_key()
+    first = put(gw, key, pattern.pattern(4 * MB), "a")
+    fake.write_rate = 4 * MB
+    assert copy(gw, key, first["id"], "a").status_code == 200
+
+
+def test_a_drain_that_takes_too_long_breaks_it_off(start, fake):
+    other = OpenAI(api_key="sk-b")
+    gw = start(config({"limits": {"drain_timeout": "100ms"}}, a=fake, b=other))
+    key = gw.new_key()
+    first = put(gw, key, pattern.pattern(30 * MB), "a")
+    fake.write_rate = 4 * MB
+    body = b'{"provider":"b"}'
+    with gw.wire() as w:
+        w.head("POST", f"/v1/files/{first['id']}/copy", key, Content_Length=len(body))
+        w.send(body)
+        until(lambda: other.seen and other.seen[0].raw_length, "it is under way")
+        gw.stop()  # exits with 0, or this fails
+    assert other.seen[0].done.wait(10) and other.files == {}
+    other.stop()
+
+
+def test_a_copy_waits_for_redis_to_record_it(two):
+    key = two.new_key()
+    first = put(two, key, b"x" * MB, "a")
+
+    def away(x):
+        two.redis.pause()
+        threading.Timer(1.5, two.redis.go_on).start()
+
+    two.b.fault(on_stored(call(away)))
+    made = copy(two, key, first["id"], "b").json()
+    assert content(two, key, made["id"]) == b"x" * MB
+    until_used(two.redis, scope(key), 2, 2 * MB)
+
+
 def test_a_process_killed_before_the_record_loses_nothing(two):
     """What is stored at the target is found by the next one."""
     key = two.new_key()

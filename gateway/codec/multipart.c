@@ -511,6 +511,11 @@ void multipart_pause(struct multipart *m)
     m->is_paused = true;
 }
 
+bool multipart_is_at_mark(const struct multipart *m)
+{
+    return m->state >= MARK && m->state <= MARK_LF;
+}
+
 bool multipart_is_done(const struct multipart *m)
 {
     return m->state == DONE;

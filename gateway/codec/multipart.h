@@ -78,6 +78,9 @@ static inline size_t multipart_held(const struct multipart *m)
 {
     return m->matched;
 }
+/* A part's data is over, its delimiter read, and not yet what is behind that:
+ * part_end() follows, or a failure. */
+bool multipart_is_at_mark(const struct multipart *m);
 /* The closing delimiter was seen. What follows is epilogue and is ignored. */
 bool multipart_is_done(const struct multipart *m);
 /* The body has ended: INVALID_MULTIPART unless done. part_end() was then not

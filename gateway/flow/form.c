@@ -375,25 +375,32 @@ static ssize_t read_more(struct form *f, char *buf, size_t cap,
     return (ssize_t)n;
 }
 
+/* Whether all bytes of the file have been read: the tail begins with the
+ * delimiter, before the parser knows what that leads to. */
+static bool is_behind_file(const struct form *f)
+{
+    return f->state != FORM_FILE || multipart_is_at_mark(&f->mp);
+}
+
 /* Look at buf[0..n), the client's bytes without gaps; the file's are left at
  * its front (f->out_n of them), the tail's go to f->tail. */
 static enum gw_err split(struct form *f, char *buf, size_t held, size_t n,
                          struct gw_error *e)
 {
-    bool was_file = f->state == FORM_FILE;
+    bool was_behind = is_behind_file(f);
     size_t used;
 
     f->out = buf;
     f->out_n = 0;
     if (feed(f, buf + held, n - held, &used, e) != GW_OK)
         return e->err;
-    if (f->state == FORM_FILE)
+    if (!is_behind_file(f))
         return GW_OK;
     /* In the tail what the parser held was kept as it came already. */
-    if (was_file)
-        buf_add(&f->tail, buf + f->out_n, n - f->out_n);
-    else
+    if (was_behind)
         buf_add(&f->tail, buf + held, n - held);
+    else
+        buf_add(&f->tail, buf + f->out_n, n - f->out_n);
     if (f->tail.overflow)
         return err_set(e, GW_INVALID_MULTIPART,
                        "more than %u bytes follow the file in the form",

@@ -1,5 +1,7 @@
 """Forms of every client, and the exact form the provider sees of each."""
 
+import time
+
 import pytest
 from fakes import pattern
 from gw import refused, until
@@ -191,6 +193,23 @@ def test_a_form_that_trickles_in_is_the_same_form(wire, key, up, step):
     wire.send_slowly(body, step)
     assert wire.reply().status == 200
     assert stored_bytes(up) == DATA
+
+
+@pytest.mark.parametrize("last", [PURPOSE, None], ids=["field", "file"])
+def test_a_form_may_pause_anywhere_behind_its_file(wire, key, up, last):
+    parts = [file_part(b"abc", "a.bin"), PURPOSE]
+    body = form(*(parts if last else reversed(parts)))
+    start = body.index(b"abc")
+    for cut in range(start, len(body)):
+        wire.head(
+            "POST", "/v1/files", key, Content_Type=form_type(), Content_Length=len(body)
+        )
+        wire.send(body[:cut])
+        time.sleep(0.005)  # for the gateway to read so far; it need not have
+        wire.send(body[cut:])
+        assert wire.reply().status == 200, f"paused at {body[cut - 20:cut]!r}"
+        assert stored_bytes(up) == b"abc"
+        up.files.clear()
 
 
 def test_near_boundaries_in_the_file_are_data(wire, key, up):

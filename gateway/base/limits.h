@@ -79,6 +79,10 @@
                                             after an early reply, and the
                                             connection is kept */
 
+/* --- batch files, checked while they stream --- */
+#define LIMIT_SCAN_DEPTH 512u /* brackets within brackets; a multiple of 64 */
+#define LIMIT_BATCH_NAME_BYTES (4 * KIB) /* a model's name, quoted */
+
 /* --- client connections --- */
 #define LIMIT_BACKLOG 1024         /* not yet accepted, per listener */
 #define LIMIT_ACCEPT_PAUSE_MS 100  /* after running out of descriptors */

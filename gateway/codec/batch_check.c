@@ -1,0 +1,490 @@
+/* batch_check.c
+ *
+ *   feed ──► memchr(LF) ──► a whole line, where it lies ──► read_line ──► judge
+ *                │                      ▲                 (spans of the five
+ *                └──► held: a line ─────┘                  members)
+ *                     cut by a chunk
+ *
+ * A line is first read to its end, which tells whether it is JSON, and notes
+ * where the members that matter lie; then they are judged. So what is found
+ * does not depend on the members' order. Nothing is copied but lines that are
+ * cut, strings with escapes, and the model of the line before: a file names
+ * the same one over and over, and is asked about it once.
+ */
+#include "gateway/codec/batch_check.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+
+#include "gateway/base/bug.h"
+#include "gateway/codec/json.h"
+#include "gateway/codec/json_scan.h"
+
+/* What OpenAI calls the faults that a batch has. */
+#define NOT_JSON "invalid_json_line"
+#define MISSING "missing_required_parameter"
+#define BAD_VALUE "invalid_value"
+
+enum member { CUSTOM_ID, METHOD, URL, BODY, MODEL, MEMBERS };
+
+static const struct member_name {
+    const char *name, *path;
+    char begins_with; /* its value's first byte */
+    const char *type;
+} members[MEMBERS] = {
+    [CUSTOM_ID] = {"custom_id", "custom_id", '"', "a string"},
+    [METHOD] = {"method", "method", '"', "a string"},
+    [URL] = {"url", "url", '"', "a string"},
+    [BODY] = {"body", "body", '{', "an object"},
+    [MODEL] = {"model", "body.model", '"', "a string"},
+};
+
+/* Azure's dated dialect has them without the version. */
+static const char *const endpoints[] = {
+    "/v1/chat/completions",
+    "/v1/completions",
+    "/v1/embeddings",
+    "/v1/responses",
+    "/v1/moderations",
+    "/v1/images/generations",
+    "/v1/images/edits",
+    "/v1/videos",
+    "/v1/audio/transcriptions",
+    "/v1/audio/translations",
+    "/v1/rerank",
+    "/v1/score",
+    "/chat/completions",
+    "/completions",
+    "/embeddings",
+    "/responses",
+};
+
+/* What is on a line. */
+struct found {
+    char first; /* of the value; 0: the member is not there */
+    bool is_twice;
+    struct json_scan_str text; /* of a string */
+};
+
+static enum gw_err fault(const struct batch_check *c, struct gw_error *e,
+                         const char *code, const char *path, const char *fmt,
+                         ...) PRINTFLIKE(5, 6);
+
+static enum gw_err fault(const struct batch_check *c, struct gw_error *e,
+                         const char *code, const char *path, const char *fmt,
+                         ...)
+{
+    char text[LIMIT_ERROR_TEXT];
+    va_list ap;
+
+    va_start(ap, fmt);
+    vsnprintf(text, sizeof(text), fmt, ap);
+    va_end(ap);
+    return err_set_param(e, GW_INVALID_BATCH_LINE, path,
+                         "line %lld of the batch file: %s (%s)",
+                         (long long)c->line, text, code);
+}
+
+/* --- reading a line --- */
+
+static bool scan_fails(struct json_scan *s, const char *why)
+{
+    s->fault = why;
+    return false;
+}
+
+static bool is_at(const struct json_scan *s, char c)
+{
+    return s->p < s->end && *s->p == c;
+}
+
+/* A member's value; its text is noted if it is a string. */
+static bool read_value(struct json_scan *s, struct found *f)
+{
+    f->is_twice = f->first != 0;
+    f->first = s->p < s->end ? *s->p : ' ';
+    if (f->first == '"')
+        return json_scan_string(s, &f->text);
+    return json_scan_value(s);
+}
+
+/* The known member of that name among those from `from` to `to`, or `to`. */
+static enum member known(struct batch_check *c,
+                         const struct json_scan_str *name, enum member from,
+                         enum member to)
+{
+    struct str text = json_scan_text(name, &c->room);
+    enum member m = from;
+
+    while (m < to && !str_eq_c(text, members[m].name))
+        m++;
+    return m;
+}
+
+static bool read_object(struct batch_check *c, struct json_scan *s,
+                        struct found *found, bool is_body);
+
+static bool read_member(struct batch_check *c, struct json_scan *s,
+                        struct found *found, bool is_body)
+{
+    enum member from = is_body ? MODEL : CUSTOM_ID,
+                to = is_body ? MEMBERS : MODEL;
+    struct json_scan_str name;
+    enum member m;
+
+    if (!is_at(s, '"'))
+        return scan_fails(s, "an object's member lacks a name");
+    if (!json_scan_string(s, &name))
+        return false;
+    json_scan_blanks(s);
+    if (!is_at(s, ':'))
+        return scan_fails(s, "an object's member lacks a colon");
+    s->p++;
+    json_scan_blanks(s);
+    m = known(c, &name, from, to);
+    if (m == to)
+        return json_scan_value(s);
+    if (m != BODY || !is_at(s, '{'))
+        return read_value(s, &found[m]);
+    found[m].is_twice = found[m].first != 0;
+    found[m].first = '{';
+    return read_object(c, s, found, true);
+}
+
+/* The object at s->p: the line's, or that of its body. */
+static bool read_object(struct batch_check *c, struct json_scan *s,
+                        struct found *found, bool is_body)
+{
+    s->p++;
+    json_scan_blanks(s);
+    if (is_at(s, '}')) {
+        s->p++;
+        return true;
+    }
+    for (;;) {
+        if (!read_member(c, s, found, is_body))
+            return false;
+        json_scan_blanks(s);
+        if (is_at(s, '}'))
+            break;
+        if (!is_at(s, ','))
+            return scan_fails(s, "a bracket is not closed");
+        s->p++;
+        json_scan_blanks(s);
+    }
+    s->p++;
+    return true;
+}
+
+static enum gw_err read_line(struct batch_check *c, struct str line,
+                             struct found *found, struct gw_error *e)
+{
+    struct json_scan s = {.p = line.p, .end = line.p + line.n};
+    bool is_read = read_object(c, &s, found, false);
+
+    if (is_read) {
+        json_scan_blanks(&s);
+        if (s.p == s.end)
+            return GW_OK;
+        s.fault = "something follows the object";
+    }
+    return fault(c, e, NOT_JSON, "", "it is not valid JSON: %s, at byte %lld",
+                 s.fault, (long long)(s.p - line.p) + 1);
+}
+
+/* --- judging it --- */
+
+static enum gw_err check_members(const struct batch_check *c,
+                                 const struct found *found, struct gw_error *e)
+{
+    for (int i = 0; i < MEMBERS; i++) {
+        const struct member_name *m = &members[i];
+
+        if (found[i].is_twice)
+            return fault(c, e, NOT_JSON, m->path, "it has '%s' more than once",
+                         m->path);
+        if (!found[i].first)
+            return fault(c, e, MISSING, m->path, "it has no '%s'", m->path);
+        if (found[i].first != m->begins_with)
+            return fault(c, e, BAD_VALUE, m->path, "'%s' is not %s", m->path,
+                         m->type);
+    }
+    return GW_OK;
+}
+
+static enum gw_err check_request(struct batch_check *c,
+                                 const struct found *found, struct gw_error *e)
+{
+    struct str text = json_scan_text(&found[METHOD].text, &c->room);
+    int i;
+
+    if (!str_eq(text, STR("POST")))
+        return fault(c, e, "invalid_method", "method", "'method' is not POST");
+    text = json_scan_text(&found[URL].text, &c->room);
+    if (c->endpoint >= 0 && str_eq_c(text, endpoints[c->endpoint]))
+        return GW_OK;
+    for (i = 0; i < (int)COUNTOF(endpoints); i++)
+        if (str_eq_c(text, endpoints[i]))
+            break;
+    if (i == (int)COUNTOF(endpoints))
+        return fault(c, e, "invalid_url", "url",
+                     "'url' is not an endpoint that batches can use");
+    if (c->endpoint >= 0)
+        return fault(c, e, "url_mismatch", "url",
+                     "'url' is %s, in the lines before it was %s", endpoints[i],
+                     endpoints[c->endpoint]);
+    c->endpoint = i;
+    return GW_OK;
+}
+
+/* With its quotes. */
+static struct str written(const struct json_scan_str *s)
+{
+    return str_make(s->raw.p - 1, s->raw.n + 2);
+}
+
+static enum gw_err ask_about_model(struct batch_check *c,
+                                   const struct json_scan_str *model,
+                                   struct gw_error *e)
+{
+    struct gw_error why = {0};
+    struct str renamed = STR_NULL;
+
+    c->use = NULL;
+    buf_clear(&c->model);
+    buf_clear(&c->renamed);
+    if (c->ops->model(c->arg, json_scan_text(model, &c->room), &renamed,
+                      &c->use, &why) != GW_OK)
+        return fault(c, e, err_info(why.err)->code, "body.model", "%s",
+                     why.message);
+    buf_add_str(&c->model, written(model));
+    if (renamed.p)
+        batch_check_quote(&c->renamed, renamed);
+    return GW_OK;
+}
+
+/* Hand out what comes before the model, and its new name. */
+static void rename_model(struct batch_check *c, struct str model)
+{
+    if (!c->ops->out || !c->renamed.n)
+        return;
+    c->ops->out(c->arg, str_make(c->begin, (size_t)(model.p - c->begin)));
+    c->ops->out(c->arg, buf_str(&c->renamed));
+    c->begin = model.p + model.n;
+}
+
+static enum gw_err check_model(struct batch_check *c,
+                               const struct json_scan_str *model,
+                               struct gw_error *e)
+{
+    struct str raw = written(model);
+
+    if (!str_eq(raw, buf_str(&c->model)) &&
+        ask_about_model(c, model, e) != GW_OK)
+        return e->err;
+    if (c->use) {
+        c->use->first_line = c->use->lines ? c->use->first_line : c->line;
+        c->use->lines++;
+        c->use->bytes += (int64_t)raw.n;
+    }
+    rename_model(c, raw);
+    return GW_OK;
+}
+
+static enum gw_err check_id(struct batch_check *c, const struct found *id,
+                            struct gw_error *e)
+{
+    if (id_set_add(&c->ids, json_scan_text(&id->text, &c->room)))
+        return GW_OK;
+    return fault(c, e, "duplicate_custom_id", "custom_id",
+                 "a line before has the same 'custom_id'");
+}
+
+static struct str without_blanks(struct str line)
+{
+    struct json_scan s = {.p = line.p, .end = line.p + line.n};
+
+    json_scan_blanks(&s);
+    return str_make(s.p, (size_t)(s.end - s.p));
+}
+
+/* Of a line, or of the beginning of one; blank ones are fine. */
+static enum gw_err check_begin(const struct batch_check *c, struct str line,
+                               struct gw_error *e)
+{
+    struct str rest = without_blanks(line);
+
+    if (!rest.n || rest.p[0] == '{')
+        return GW_OK;
+    /* Chunks may cut the mark, and then it is judged by its first byte. */
+    return fault(c, e, NOT_JSON, "",
+                 rest.p[0] == '\xef'
+                     ? "it begins with a byte order mark or is no JSON object"
+                     : "it is not a JSON object");
+}
+
+static enum gw_err fault_too_long(const struct batch_check *c,
+                                  struct gw_error *e)
+{
+    return fault(c, e, "line_too_long", "", "it is longer than %lld bytes",
+                 (long long)c->max_line_bytes);
+}
+
+/* A whole line, of which max_line_bytes at most are looked at. */
+static enum gw_err check_line(struct batch_check *c, struct str line,
+                              struct gw_error *e)
+{
+    struct found found[MEMBERS] = {0};
+    bool is_long = line.n > c->max_line_bytes;
+
+    c->line++;
+    line.n = is_long ? c->max_line_bytes : line.n;
+    if (check_begin(c, line, e) != GW_OK)
+        return e->err;
+    if (is_long)
+        return fault_too_long(c, e);
+    line = without_blanks(line);
+    if (!line.n)
+        return GW_OK;
+    if (++c->requests > c->max_lines)
+        return fault(c, e, "too_many_tasks", "",
+                     "there are more than %lld requests",
+                     (long long)c->max_lines);
+    if (read_line(c, line, found, e) != GW_OK ||
+        check_members(c, found, e) != GW_OK ||
+        check_request(c, found, e) != GW_OK ||
+        check_id(c, &found[CUSTOM_ID], e) != GW_OK)
+        return e->err;
+    return check_model(c, &found[MODEL].text, e);
+}
+
+/* --- the stream --- */
+
+/* What was looked at up to `end` can go. */
+static void hand_out(struct batch_check *c, const char *end)
+{
+    if (c->ops->out && end > c->begin)
+        c->ops->out(c->arg, str_make(c->begin, (size_t)(end - c->begin)));
+    c->begin = end;
+}
+
+static enum gw_err check_held(struct batch_check *c, size_t n,
+                              struct gw_error *e)
+{
+    struct str held = buf_str(&c->held);
+
+    c->begin = held.p;
+    if (check_line(c, str_make(held.p, n), e) != GW_OK)
+        return e->err;
+    hand_out(c, held.p + held.n);
+    buf_clear(&c->held);
+    c->has_begun = false;
+    return GW_OK;
+}
+
+/* The beginning of a line, whose end is in a chunk to come. What is wrong with
+ * it already is told at once: it need not be held then. */
+static enum gw_err hold(struct batch_check *c, const char *p, size_t n,
+                        struct gw_error *e)
+{
+    size_t room = c->max_line_bytes - c->held.n;
+    struct str fresh = str_make(p, MIN(n, room));
+    enum gw_err err = GW_OK;
+
+    buf_add_str(&c->held, fresh);
+    c->line++;
+    if (!c->has_begun && check_begin(c, fresh, e) != GW_OK)
+        err = e->err;
+    else if (n > room)
+        err = fault_too_long(c, e);
+    c->line--;
+    c->has_begun = c->has_begun || without_blanks(fresh).n;
+    return err;
+}
+
+static enum gw_err feed(struct batch_check *c, const char *p, size_t n,
+                        struct gw_error *e)
+{
+    const char *end = p + n, *lf;
+
+    if (c->held.n && (lf = memchr(p, '\n', n))) {
+        size_t length = c->held.n + (size_t)(lf - p);
+
+        if (hold(c, p, (size_t)(lf - p), e) != GW_OK)
+            return e->err;
+        buf_add_byte(&c->held, '\n');
+        if (check_held(c, length, e) != GW_OK)
+            return e->err;
+        p = lf + 1;
+    }
+    c->begin = p;
+    if (!c->held.n) {
+        while (p < end && (lf = memchr(p, '\n', (size_t)(end - p)))) {
+            if (check_line(c, str_make(p, (size_t)(lf - p)), e) != GW_OK)
+                return e->err;
+            p = lf + 1;
+        }
+        hand_out(c, p);
+    }
+    return p < end ? hold(c, p, (size_t)(end - p), e) : GW_OK;
+}
+
+enum gw_err batch_check_feed(struct batch_check *c, const char *p, size_t n,
+                             struct gw_error *e)
+{
+    ASSERT(!c->is_dead);
+    if (!n)
+        return GW_OK;
+    if (feed(c, p, n, e) == GW_OK)
+        return GW_OK;
+    c->is_dead = true;
+    return e->err;
+}
+
+enum gw_err batch_check_finish(struct batch_check *c, struct gw_error *e)
+{
+    ASSERT(!c->is_dead);
+    c->is_dead = true;
+    if (c->held.n && check_held(c, c->held.n, e) != GW_OK)
+        return e->err;
+    if (!c->requests) {
+        c->line = 1;
+        return fault(c, e, "empty_file", "", "the file has no requests");
+    }
+    return GW_OK;
+}
+
+void batch_check_init(struct batch_check *c, int64_t max_lines,
+                      int64_t max_line_bytes, const uint64_t key[2],
+                      const struct batch_check_ops *ops, void *arg)
+{
+    *c = (struct batch_check){
+        .ops = ops,
+        .arg = arg,
+        .max_lines = max_lines,
+        .max_line_bytes = (size_t)max_line_bytes,
+        .endpoint = -1,
+    };
+    id_set_init(&c->ids, key);
+    buf_init(&c->held, c->max_line_bytes + 1);
+    buf_init(&c->room, c->max_line_bytes);
+    buf_init(&c->model, c->max_line_bytes);
+    buf_init(&c->renamed, LIMIT_BATCH_NAME_BYTES);
+}
+
+void batch_check_release(struct batch_check *c)
+{
+    id_set_release(&c->ids);
+    buf_release(&c->held);
+    buf_release(&c->room);
+    buf_release(&c->model);
+    buf_release(&c->renamed);
+}
+
+void batch_check_quote(struct buf *out, struct str name)
+{
+    struct json_out j;
+
+    json_out_init(&j, out);
+    json_put_str(&j, NULL, name);
+}

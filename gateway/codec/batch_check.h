@@ -1,0 +1,84 @@
+/* batch_check.h -- checks a batch file while it streams by.
+ *
+ * Push: fed in any chunks. A line is one JSON object (RFC 8259, in UTF-8, see
+ * json_scan.h) with the members
+ *
+ *     custom_id   a string that no other line of the file has
+ *     method      "POST"
+ *     url         an endpoint of a known list, the same one in all lines
+ *     body        an object with `model`, a string
+ *
+ * each of them once, as readers differ about which of two holds. What else is
+ * on the line is of no interest. Lines end with LF; a CR before it is white
+ * space, as it is in JSON. The last line needs no end. Lines of nothing but
+ * white space are passed over, as vLLM does; a byte order mark is a fault, as
+ * JSON has none. A file without any line is one, too. The first fault ends it:
+ * INVALID_BATCH_LINE, whose message has the line's number (from 1) and the code
+ * under which OpenAI tells of it in a failed batch.
+ *
+ * Somebody is asked about each model, and may rename it: then what comes out
+ * is the file with these names replaced and all else byte for byte.
+ *
+ * Memory: a line where chunks cut it, and a hash per custom_id (id_set.h, which
+ * states how improbable it is that two are taken for one). All pure.
+ */
+#ifndef FILEMUX_CODEC_BATCH_CHECK_H
+#define FILEMUX_CODEC_BATCH_CHECK_H
+
+#include "gateway/base/buf.h"
+#include "gateway/base/err.h"
+#include "gateway/codec/id_set.h"
+
+/* How often lines named a model. */
+struct batch_use {
+    int64_t lines, first_line;
+    int64_t bytes; /* of the name as it is written, quotes included, summed */
+};
+
+struct batch_check_ops {
+    /* What about this model? GW_OK, with its new name in *renamed if it has
+     * one (copied; else leave it); or an error, whose message becomes the
+     * line's. *use is counted up for every line that has the model. The answer
+     * holds for lines that follow with the same one. */
+    enum gw_err (*model)(void *arg, struct str name, struct str *renamed,
+                         struct batch_use **use, struct gw_error *e);
+    /* The next bytes of the renamed file; a view for the time of the call.
+     * NULL: nothing is renamed, the file is what was fed. */
+    void (*out)(void *arg, struct str bytes);
+};
+
+struct batch_check {
+    /* --- private --- */
+    const struct batch_check_ops *ops;
+    void *arg;
+    int64_t max_lines;
+    size_t max_line_bytes;
+    int64_t line, requests; /* of which lines are the requests not blank */
+    int endpoint;           /* in the list; -1: no line yet */
+    struct id_set ids;
+    struct buf held;           /* a line of which the end is to come */
+    bool has_begun;            /* that line: with more than white space */
+    struct buf room;           /* for strings without their escapes */
+    struct buf model, renamed; /* the last one, both as written */
+    struct batch_use *use;     /* of it; NULL: not counted */
+    const char *begin;         /* not yet handed out */
+    bool is_dead;              /* there was a fault, or it was the end */
+};
+
+/* key: random bytes. max_line_bytes: without the line's end. */
+void batch_check_init(struct batch_check *c, int64_t max_lines,
+                      int64_t max_line_bytes, const uint64_t key[2],
+                      const struct batch_check_ops *ops, void *arg);
+void batch_check_release(struct batch_check *c);
+
+/* After a fault nothing more is fed. */
+enum gw_err batch_check_feed(struct batch_check *c, const char *p, size_t n,
+                             struct gw_error *e) MUSTCHECK;
+/* The file has ended: its last line may not have. Once. */
+enum gw_err batch_check_finish(struct batch_check *c,
+                               struct gw_error *e) MUSTCHECK;
+
+/* A name as a JSON string, appended: what a renamed model is replaced with. */
+void batch_check_quote(struct buf *out, struct str name);
+
+#endif

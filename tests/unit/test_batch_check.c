@@ -1,0 +1,621 @@
+#include "gateway/codec/batch_check.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+#include "gateway/base/bug.h"
+#include "tests/unit/batch_naive.h"
+
+#define CHAT "/v1/chat/completions"
+#define LINE(id, url, model)                                                   \
+    "{\"custom_id\":\"" id "\",\"method\":\"POST\",\"url\":\"" url             \
+    "\",\"body\":{\"model\":\"" model "\",\"input\":[1,{\"a\":null}]}}"
+#define GOOD(id) LINE(id, CHAT, "gpt-4o")
+
+/* One check, and what came of it. */
+struct run {
+    struct buf out;
+    struct gw_error e;
+    struct batch_use use;
+    int asked;
+    const char *renamed, *refused; /* NULL: none */
+    char name[64];                 /* the last that was asked about */
+    int64_t max_lines, max_line_bytes;
+};
+
+static enum gw_err on_model(void *arg, struct str name, struct str *renamed,
+                            struct batch_use **use, struct gw_error *e)
+{
+    struct run *r = arg;
+
+    r->asked++;
+    snprintf(r->name, sizeof(r->name), "%.*s", STR_ARG(name));
+    if (r->refused && str_eq_c(name, r->refused))
+        return err_set(e, GW_MODEL_NOT_ALLOWED, "the model is not yours");
+    if (r->renamed)
+        *renamed = str_of(r->renamed);
+    *use = &r->use;
+    return GW_OK;
+}
+
+static void on_out(void *arg, struct str bytes)
+{
+    struct run *r = arg;
+
+    buf_add_str(&r->out, bytes);
+}
+
+static const struct batch_check_ops ops = {.model = on_model, .out = on_out};
+
+static void run_open(struct run *r)
+{
+    *r = (struct run){.max_lines = 100, .max_line_bytes = 4096};
+    buf_init(&r->out, 64 * MIB);
+}
+
+/* Each chunk is a copy, exactly so large: a byte read too many is seen. */
+static enum gw_err feed(struct run *r, struct batch_check *c, struct str chunk)
+{
+    char *copy = xmalloc(chunk.n + !chunk.n);
+    enum gw_err err;
+
+    memcpy(copy, chunk.p, chunk.n);
+    err = batch_check_feed(c, copy, chunk.n, &r->e);
+    free(copy);
+    return err;
+}
+
+/* The file in two pieces, the second of which comes `step` bytes at a time. */
+static void check_cut(struct run *r, struct str file, size_t cut, size_t step)
+{
+    const uint64_t key[2] = {0x0123456789abcdef, 42};
+    struct batch_check c;
+    enum gw_err err;
+
+    err_clear(&r->e);
+    buf_clear(&r->out);
+    r->use = (struct batch_use){0};
+    r->asked = 0;
+    batch_check_init(&c, r->max_lines, r->max_line_bytes, key, &ops, r);
+    err = feed(r, &c, str_make(file.p, cut));
+    for (size_t i = cut; i < file.n && err == GW_OK; i += step)
+        err = feed(r, &c, str_make(file.p + i, MIN(step, file.n - i)));
+    if (err == GW_OK)
+        err = batch_check_finish(&c, &r->e);
+    assert_int_equal(err, r->e.err);
+    batch_check_release(&c);
+}
+
+static void check(struct run *r, struct str file)
+{
+    check_cut(r, file, file.n, 1);
+}
+
+/* The verdict and what comes out are the same however the file is cut. */
+static void check_everywhere(struct run *r, struct str file)
+{
+    struct run cut = *r;
+
+    check(r, file);
+    buf_init(&cut.out, 64 * MIB);
+    for (size_t at = 0; at <= file.n; at++) {
+        check_cut(&cut, file, at, file.n);
+        assert_string_equal(cut.e.message, r->e.message);
+        assert_string_equal(cut.e.param, r->e.param);
+        if (r->e.err == GW_OK)
+            assert_true(str_eq(buf_str(&cut.out), buf_str(&r->out)));
+        assert_memory_equal(&cut.use, &r->use, sizeof(cut.use));
+    }
+    check_cut(&cut, file, 0, 1);
+    assert_string_equal(cut.e.message, r->e.message);
+    if (r->e.err == GW_OK)
+        assert_true(str_eq(buf_str(&cut.out), buf_str(&r->out)));
+    buf_release(&cut.out);
+}
+
+/* --- good files --- */
+
+static const char *const good_files[] = {
+    GOOD("a"),
+    GOOD("a") "\n",
+    GOOD("a") "\n" GOOD("b") "\n" GOOD("c"),
+    GOOD("a") "\r\n" GOOD("b") "\r\n",
+    "\n \t\r\n" GOOD("a") "\n\n\r\n" GOOD("b") "\n\n  ",
+    "  " GOOD("a") " \t \n",
+    /* Members in any order, others among them, white space anywhere. */
+    "{ \"x\" : [ ] , \"body\" : { \"y\" : { } , \"model\" : \"m\" } , \"url\" "
+    ": \"/v1/embeddings\", \"method\":\"POST\",\"custom_id\" :\"\" }",
+    /* Escapes, as PHP writes slashes, and in names. */
+    "{\"custom_id\":\"\\u00e9\\ud83d\\ude00\\n\",\"m\\u0065thod\":\"P\\u004fST"
+    "\",\"url\":\"\\/v1\\/responses\",\"body\":{\"\\u006dodel\":\"x\\\"y\"}}",
+    /* Numbers and words of every form; strings of every length of a
+     * character. */
+    "{\"custom_id\":\"a\",\"method\":\"POST\",\"url\":\"/v1/videos\",\"body\":"
+    "{\"model\":\"m\",\"n\":[0,-0,10,1.50,-2e3,3E+4,5.25e-6,true,false,null,"
+    "\"\",\"\xc3\xa9\xe4\xbd\xa0\xed\x9f\xbf\xee\x80\x80\xf0\x9f\x98\x80"
+    "\xf4\x8f\xbf\xbf\x7f\"]}}",
+    /* What is checked at the top is of no interest deeper down. */
+    "{\"custom_id\":\"a\",\"method\":\"POST\",\"url\":\"/v1/responses\","
+    "\"model\":1,\"model\":2,\"body\":{\"model\":\"m\",\"custom_id\":1,\"b\":{"
+    "\"model\":3}},\"extra\":{\"url\":0}}",
+    LINE("a", "/chat/completions", "a-deployment"),
+};
+
+static void good_files_pass_byte_for_byte(void **state)
+{
+    struct run r;
+
+    (void)state;
+    run_open(&r);
+    for (size_t i = 0; i < COUNTOF(good_files); i++) {
+        struct str file = str_of(good_files[i]);
+
+        check_everywhere(&r, file);
+        assert_string_equal(r.e.message, "");
+        assert_true(str_eq(buf_str(&r.out), file));
+        assert_int_equal(naive_check(file.p, file.n) > 0, 0);
+    }
+    buf_release(&r.out);
+}
+
+/* --- faults --- */
+
+static const struct bad_file {
+    const char *file, *line, *code, *param;
+} bad_files[] = {
+    {"", "line 1 ", "(empty_file)", ""},
+    {" \n\n", "line 1 ", "(empty_file)", ""},
+    {"x", "line 1 ", "(invalid_json_line)", ""},
+    {"[]", "line 1 ", "(invalid_json_line)", ""},
+    {"\"a\"\n", "line 1 ", "(invalid_json_line)", ""},
+    {"\xef\xbb\xbf" GOOD("a"), "line 1 ", "order mark", ""},
+    {"{}", "line 1 ", "(missing_required_parameter)", "custom_id"},
+    {GOOD("a") "\n{", "line 2 ", "(invalid_json_line)", ""},
+    {GOOD("a") GOOD("b"), "line 1 ", "(invalid_json_line)", ""},
+    {GOOD("a") "\n\n" GOOD("b") ",\n", "line 3 ", "(invalid_json_line)", ""},
+    {GOOD("a") "\r" GOOD("b"), "line 1 ", "(invalid_json_line)", ""},
+    {GOOD("a") "\n" GOOD("b") "\n" GOOD("a") "\n", "line 3 ",
+     "(duplicate_custom_id)", "custom_id"},
+    {GOOD("a") "\n" GOOD("\\u0061"), "line 2 ", "(duplicate_custom_id)",
+     "custom_id"},
+    {GOOD("a") "\n" LINE("b", "/v1/embeddings", "m"), "line 2 ",
+     "(url_mismatch)", "url"},
+    {LINE("a", "/v1/files", "m"), "line 1 ", "(invalid_url)", "url"},
+    {LINE("a", "https://example.com/v1/responses", "m"), "line 1 ",
+     "(invalid_url)", "url"},
+    {"{\"custom_id\":1,\"method\":\"POST\",\"url\":\"" CHAT
+     "\",\"body\":{\"model\":\"m\"}}",
+     "line 1 ", "(invalid_value)", "custom_id"},
+    {"{\"custom_id\":\"a\",\"method\":\"GET\",\"url\":\"" CHAT
+     "\",\"body\":{\"model\":\"m\"}}",
+     "line 1 ", "(invalid_method)", "method"},
+    {"{\"custom_id\":\"a\",\"url\":\"" CHAT "\",\"body\":{\"model\":\"m\"}}",
+     "line 1 ", "(missing_required_parameter)", "method"},
+    {"{\"custom_id\":\"a\",\"method\":\"POST\",\"body\":{\"model\":\"m\"}}",
+     "line 1 ", "(missing_required_parameter)", "url"},
+    {"{\"custom_id\":\"a\",\"method\":\"POST\",\"url\":\"" CHAT "\"}",
+     "line 1 ", "(missing_required_parameter)", "body"},
+    {"{\"custom_id\":\"a\",\"method\":\"POST\",\"url\":\"" CHAT
+     "\",\"body\":[]}",
+     "line 1 ", "(invalid_value)", "body"},
+    {"{\"custom_id\":\"a\",\"method\":\"POST\",\"url\":\"" CHAT
+     "\",\"body\":{}}",
+     "line 1 ", "(missing_required_parameter)", "body.model"},
+    {"{\"custom_id\":\"a\",\"method\":\"POST\",\"url\":\"" CHAT
+     "\",\"body\":{\"model\":null}}",
+     "line 1 ", "(invalid_value)", "body.model"},
+    /* Readers differ about which of two holds. */
+    {"{\"custom_id\":\"a\",\"method\":\"POST\",\"url\":\"" CHAT
+     "\",\"body\":{\"model\":\"m\",\"mod\\u0065l\":\"n\"}}",
+     "line 1 ", "(invalid_json_line)", "body.model"},
+    {"{\"custom_id\":\"a\",\"method\":\"POST\",\"url\":\"" CHAT
+     "\",\"body\":{\"model\":\"m\"},\"body\":{}}",
+     "line 1 ", "(invalid_json_line)", "body"},
+    {GOOD("a") "\n" LINE("b", CHAT, "not-yours"), "line 2 ",
+     "(model_not_allowed)", "body.model"},
+};
+
+static void the_first_bad_line_is_named(void **state)
+{
+    struct run r;
+
+    (void)state;
+    run_open(&r);
+    r.refused = "not-yours";
+    for (size_t i = 0; i < COUNTOF(bad_files); i++) {
+        const struct bad_file *b = &bad_files[i];
+
+        check_everywhere(&r, str_of(b->file));
+        assert_int_equal(r.e.err, GW_INVALID_BATCH_LINE);
+        assert_ptr_equal(strstr(r.e.message, b->line), r.e.message);
+        assert_non_null(strstr(r.e.message, b->code));
+        assert_string_equal(r.e.param, b->param);
+    }
+    buf_release(&r.out);
+}
+
+/* What may stand for a value, and is none. */
+static const char *const bad_values[] = {
+    "",
+    "01",
+    "-",
+    "1.",
+    ".5",
+    "1e",
+    "1e+",
+    "+1",
+    "0x1",
+    "NaN",
+    "tru",
+    "truex",
+    "nul",
+    "None",
+    "'a'",
+    "\"",
+    "\"\\\"",
+    "\"\\x\"",
+    "\"\\u12\"",
+    "\"\\u12g4\"",
+    "\"\t\"",
+    "\"\x01\"",
+    "\"\\\"",
+    "\"\\ud800\"",
+    "\"\\udc00\"",
+    "\"\\ud800\\u0041\"",
+    "\"\xff\"",
+    "\"\xc0\xaf\"",
+    "\"\xc3\"",
+    "\"\xed\xa0\x80\"",
+    "\"\xf4\x90\x80\x80\"",
+    "\"\xe0\x9f\xbf\"",
+    "\"\xf0\x8f\xbf\xbf\"",
+    "[",
+    "]",
+    "[1",
+    "[1,]",
+    "[,]",
+    "[1 2]",
+    "{",
+    "{]",
+    "[}",
+    "{\"a\"}",
+    "{\"a\":}",
+    "{\"a\":1,}",
+    "{a:1}",
+    "{\"a\" 1}",
+    "{1:1}",
+    "{,}",
+    "1,",
+    "{\"a\":1 \"b\":2}",
+    "//",
+};
+
+static void broken_values_are_no_json(void **state)
+{
+    char file[512];
+    struct run r;
+
+    (void)state;
+    run_open(&r);
+    for (size_t i = 0; i < COUNTOF(bad_values); i++) {
+        snprintf(file, sizeof(file),
+                 "{\"custom_id\":\"a\",\"method\":\"POST\",\"url\":\"" CHAT
+                 "\",\"body\":{\"model\":\"m\",\"v\":%s}}",
+                 bad_values[i]);
+        check_everywhere(&r, str_of(file));
+        assert_non_null(strstr(r.e.message, "(invalid_json_line)"));
+        assert_int_equal(naive_check(file, strlen(file)), 1);
+    }
+    buf_release(&r.out);
+}
+
+/* Any byte that is special, at each place of a string: whatever is skipped at
+ * once, it is seen. */
+static void a_control_byte_anywhere_in_a_string_is_seen(void **state)
+{
+    char file[512], text[65];
+    struct run r;
+
+    (void)state;
+    run_open(&r);
+    for (int at = 0; at < 64; at++) {
+        for (int bad = 0; bad < 2; bad++) {
+            memset(text, 'x', 64);
+            text[64] = '\0';
+            text[at] = bad ? '\x1f' : '\x7f';
+            snprintf(file, sizeof(file),
+                     "{\"custom_id\":\"%s\",\"method\":\"POST\",\"url\":\"" CHAT
+                     "\",\"body\":{\"model\":\"m\"}}",
+                     text);
+            check(&r, str_of(file));
+            assert_int_equal(r.e.err, bad ? GW_INVALID_BATCH_LINE : GW_OK);
+        }
+    }
+    buf_release(&r.out);
+}
+
+/* --- bounds --- */
+
+static void add_nested(struct buf *b, int depth, const char *open,
+                       const char *close)
+{
+    buf_add_c(b, "{\"custom_id\":\"a\",\"method\":\"POST\",\"url\":\"" CHAT
+                 "\",\"body\":{\"model\":\"m\",\"v\":");
+    for (int i = 0; i < depth; i++)
+        buf_add_c(b, open);
+    buf_add_c(b, "1");
+    for (int i = 0; i < depth; i++)
+        buf_add_c(b, close);
+    buf_add_c(b, "}}");
+}
+
+static void nesting_is_bounded(void **state)
+{
+    static const char *const brackets[][2] = {{"[", "]"}, {"{\"a\":", "}"}};
+    struct buf b;
+    struct run r;
+
+    (void)state;
+    run_open(&r);
+    r.max_line_bytes = MIB;
+    buf_init(&b, MIB);
+    for (size_t i = 0; i < COUNTOF(brackets); i++) {
+        buf_clear(&b);
+        add_nested(&b, LIMIT_SCAN_DEPTH, brackets[i][0], brackets[i][1]);
+        check(&r, buf_str(&b));
+        assert_string_equal(r.e.message, "");
+        buf_clear(&b);
+        add_nested(&b, LIMIT_SCAN_DEPTH + 1, brackets[i][0], brackets[i][1]);
+        check(&r, buf_str(&b));
+        assert_non_null(strstr(r.e.message, "nested too deeply"));
+    }
+    buf_release(&b);
+    buf_release(&r.out);
+}
+
+static void a_line_may_be_as_long_as_allowed(void **state)
+{
+    struct str file = STR(GOOD("a") "\n" GOOD("b") "\n");
+    struct run r;
+
+    (void)state;
+    run_open(&r);
+    r.max_line_bytes = (int64_t)strlen(GOOD("a"));
+    check_everywhere(&r, file);
+    assert_int_equal(r.e.err, GW_OK);
+    r.max_line_bytes--;
+    check_everywhere(&r, file);
+    assert_non_null(strstr(r.e.message, "(line_too_long)"));
+    /* So may one of blanks be, and what begins behind them. */
+    r.max_line_bytes = 8;
+    check_everywhere(&r, STR("        \n         x"));
+    assert_non_null(strstr(r.e.message, "line 2 "));
+    assert_non_null(strstr(r.e.message, "(line_too_long)"));
+    buf_release(&r.out);
+}
+
+static void a_huge_line_passes_in_small_pieces(void **state)
+{
+    struct buf file;
+    struct run r;
+
+    (void)state;
+    run_open(&r);
+    r.max_line_bytes = 16 * MIB;
+    buf_init(&file, 16 * MIB);
+    buf_add_c(&file, "{\"custom_id\":\"a\",\"method\":\"POST\",\"url\":\"" CHAT
+                     "\",\"body\":{\"text\":\"");
+    for (int i = 0; i < 1000000; i++)
+        buf_add_c(&file, i % 7 ? "abcdefgh" : "\\n\xc3\xa9");
+    buf_add_c(&file, "\",\"model\":\"m\"}}\n" GOOD("b"));
+    r.renamed = "n";
+    check_cut(&r, buf_str(&file), 0, 4093);
+    assert_string_equal(r.e.message, "");
+    assert_int_equal(r.use.lines, 2);
+    assert_int_equal(r.out.n, file.n - strlen("gpt-4o") + 1);
+    buf_release(&file);
+    buf_release(&r.out);
+}
+
+static void there_may_be_as_many_requests_as_allowed(void **state)
+{
+    struct run r;
+
+    (void)state;
+    run_open(&r);
+    r.max_lines = 2;
+    check_everywhere(&r, STR("\n" GOOD("a") "\n\n" GOOD("b") "\n\n"));
+    assert_int_equal(r.e.err, GW_OK);
+    check_everywhere(&r, STR(GOOD("a") "\n\n" GOOD("b") "\n" GOOD("c")));
+    assert_non_null(strstr(r.e.message, "line 4 "));
+    assert_non_null(strstr(r.e.message, "(too_many_tasks)"));
+    buf_release(&r.out);
+}
+
+static void fifty_thousand_ids_are_told_apart(void **state)
+{
+    struct buf file;
+    struct run r;
+
+    (void)state;
+    run_open(&r);
+    r.max_lines = 60000;
+    buf_init(&file, 64 * MIB);
+    for (int i = 0; i < 50000; i++)
+        buf_printf(&file,
+                   "{\"custom_id\":\"%d\",\"method\":\"POST\",\"url\":\"" CHAT
+                   "\",\"body\":{\"model\":\"m\"}}\n",
+                   i);
+    check(&r, buf_str(&file));
+    assert_string_equal(r.e.message, "");
+    assert_int_equal(r.asked, 1);
+    assert_int_equal(r.use.lines, 50000);
+    buf_add_c(&file, LINE("31415", CHAT, "m"));
+    check(&r, buf_str(&file));
+    assert_non_null(strstr(r.e.message, "line 50001 "));
+    buf_release(&file);
+    buf_release(&r.out);
+}
+
+/* --- renaming --- */
+
+static void only_the_name_of_the_model_is_replaced(void **state)
+{
+    /* White space, escapes and the end of the file stay as they are. */
+    struct str file =
+        STR("\r\n {\"custom_id\":\"gpt-4o\", \"body\" :{ \"x\":\"gpt-4o\","
+            "\"model\": \"gpt-4o\" ,\"model2\":\"gpt-4o\"},\"url\":\"" CHAT
+            "\",\"method\":\"POST\"}\r\n" LINE("b", CHAT, "gpt\\u002d4o"));
+    static const char *const names[] = {"x", "gpt-4O", "a much longer \"name\"",
+                                        ""};
+    struct run r;
+    struct buf want;
+
+    (void)state;
+    run_open(&r);
+    buf_init(&want, 64 * KIB);
+    for (size_t i = 0; i < COUNTOF(names); i++) {
+        const char *quoted = i == 2 ? "a much longer \\\"name\\\"" : names[i];
+
+        buf_clear(&want);
+        buf_printf(&want,
+                   "\r\n {\"custom_id\":\"gpt-4o\", \"body\" :{ \"x\":"
+                   "\"gpt-4o\",\"model\": \"%s\" ,\"model2\":\"gpt-4o\"},"
+                   "\"url\":\"" CHAT "\",\"method\":\"POST\"}\r\n"
+                   "{\"custom_id\":\"b\",\"method\":\"POST\",\"url\":\"" CHAT
+                   "\",\"body\":{\"model\":\"%s\",\"input\":[1,{\"a\":null}]}}",
+                   quoted, quoted);
+        r.renamed = names[i];
+        check_everywhere(&r, file);
+        assert_string_equal(r.e.message, "");
+        assert_string_equal(r.out.p, want.p);
+        assert_string_equal(r.name, "gpt-4o");
+        assert_int_equal(r.use.lines, 2);
+        assert_int_equal(r.use.first_line, 2);
+        assert_int_equal(r.use.bytes, 8 + 13);
+        assert_int_equal(r.asked, 2); /* written in two ways */
+    }
+    buf_release(&want);
+    buf_release(&r.out);
+}
+
+/* --- against jansson --- */
+
+static uint64_t lot_state = 88172645463325252u;
+
+static uint64_t lot(uint64_t n)
+{
+    lot_state ^= lot_state << 13;
+    lot_state ^= lot_state >> 7;
+    lot_state ^= lot_state << 17;
+    return lot_state % n;
+}
+
+static const char *const pieces[] = {
+    "\"",
+    "\\",
+    "{",
+    "}",
+    "[",
+    "]",
+    ",",
+    ":",
+    "\n",
+    "\r\n",
+    "\\u0041",
+    "\\ud83d\\ude00",
+    "\\ud83d",
+    "\xc3\xa9",
+    "\xed\xa0\x80",
+    "\xf0\x9f\x98\x80",
+    "1e5",
+    "01",
+    "true",
+    "null",
+    " ",
+    "\"model\":\"b\",",
+    "\"custom_id\":\"b\",",
+    "\"body\":{},",
+};
+
+/* One to three edits: a byte, a cut, or a piece put in. */
+static void spoil(struct buf *b)
+{
+    for (uint64_t edits = 1 + lot(3); edits && b->n > 8; edits--) {
+        size_t at = lot(b->n - 4), n = 1 + lot(4);
+        const char *piece = pieces[lot(COUNTOF(pieces))];
+        struct buf tail;
+
+        buf_init(&tail, MIB);
+        buf_add(&tail, b->p + at, b->n - at);
+        b->n = at;
+        switch (lot(3)) {
+        case 0:
+            tail.p[0] = (char)lot(256);
+            break;
+        case 1:
+            buf_consume(&tail, n);
+            break;
+        default:
+            buf_add_c(b, piece);
+        }
+        buf_add_str(b, buf_str(&tail));
+        buf_release(&tail);
+    }
+}
+
+static void the_verdict_is_that_of_a_tree_per_line(void **state)
+{
+    int bad = 0, sure = 0;
+    struct buf b;
+    struct run r;
+
+    (void)state;
+    run_open(&r);
+    buf_init(&b, MIB);
+    for (int i = 0; i < 20000; i++) {
+        long want, line = 0;
+
+        buf_clear(&b);
+        buf_add_c(&b, good_files[lot(COUNTOF(good_files))]);
+        if (i % 4)
+            spoil(&b);
+        want = naive_check(b.p, b.n);
+        check_cut(&r, buf_str(&b), 0, 1 + lot(200));
+        if (want == NAIVE_UNSURE)
+            continue;
+        if (r.e.err != GW_OK)
+            assert_int_equal(sscanf(r.e.message, "line %ld ", &line), 1);
+        if (line != want)
+            fail_msg("line %ld, not %ld, of: %s", line, want, b.p);
+        sure++;
+        bad += want != 0;
+    }
+    /* Of both kinds there were many. */
+    assert_in_range(bad, sure / 4, sure * 3 / 4);
+    buf_release(&b);
+    buf_release(&r.out);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(good_files_pass_byte_for_byte),
+        cmocka_unit_test(the_first_bad_line_is_named),
+        cmocka_unit_test(broken_values_are_no_json),
+        cmocka_unit_test(a_control_byte_anywhere_in_a_string_is_seen),
+        cmocka_unit_test(nesting_is_bounded),
+        cmocka_unit_test(a_line_may_be_as_long_as_allowed),
+        cmocka_unit_test(a_huge_line_passes_in_small_pieces),
+        cmocka_unit_test(there_may_be_as_many_requests_as_allowed),
+        cmocka_unit_test(fifty_thousand_ids_are_told_apart),
+        cmocka_unit_test(only_the_name_of_the_model_is_replaced),
+        cmocka_unit_test(the_verdict_is_that_of_a_tree_per_line),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

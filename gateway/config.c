@@ -89,6 +89,18 @@ static const struct conf_section cors_section = {
         {0}},
 };
 
+static const struct conf_section batch_check_section = {
+    .size = sizeof(struct settings_batch_check),
+    .keys = (const struct conf_key[]){
+        {.name = "enabled", .type = CONF_BOOL, .offset = IN(settings_batch_check, is_enabled), .def = "true",
+         .help = "refuse a file of purpose `batch` at its first line that is no valid request, and give models the names of `models`"},
+        {.name = "max_lines", .type = CONF_INT, .offset = IN(settings_batch_check, max_lines), .def = "50000", .min = 1, .max = 1000000,
+         .help = "requests in one file"},
+        {.name = "max_line_bytes", .type = CONF_SIZE, .offset = IN(settings_batch_check, max_line_bytes), .def = "1MB", .min = 1024, .max = 64 << 20,
+         .help = "longest line; as much memory may be held per upload"},
+        {0}},
+};
+
 static const struct conf_section key_section = {
     .size = sizeof(struct settings_key),
     .keys = (const struct conf_key[]){
@@ -124,6 +136,7 @@ static const struct conf_section settings_section = {
         {.name = "cors", .type = CONF_SECTION, .offset = AT(cors), .sub = &cors_section, .help = "pages of other origins may call the file API"},
         {.name = "checksums", .type = CONF_BOOL, .offset = AT(checksums), .def = "false",
          .help = "hash every upload (SHA-256 in the file object); costs as much CPU as the transfer"},
+        {.name = "batch_check", .type = CONF_SECTION, .offset = AT(batch_check), .sub = &batch_check_section, .help = "batch files are checked while they are uploaded"},
         {.name = "providers", .type = CONF_SECTIONS, .offset = AT(providers), .sub = &provider_conf_section,
          .help = "where files go, by name; empty: `local`, a directory in data_dir",
          .example =

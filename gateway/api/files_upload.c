@@ -9,6 +9,7 @@
  *   REPLY
  */
 #include "gateway/api/api.h"
+#include "gateway/api/upload_batch.h"
 #include "gateway/api/upload_fields.h"
 
 #include "gateway/base/bug.h"
@@ -30,6 +31,7 @@ struct upload {
     const struct provider_conf *provider;
     struct spool *spool;
     struct pipe *spool_out;
+    struct upload_batch batch;
     struct allowance allowance;
 };
 
@@ -44,13 +46,24 @@ static void use_candidate(struct upload *u, size_t i)
 
 static void begin(struct upload *u);
 
+/* May the file be sent to the next candidate, too? */
+static bool can_go_on(struct upload *u, const char *next)
+{
+    const struct provider_conf *p = settings_provider(u->t->conf, str_of(next));
+
+    if (u->spool)
+        return upload_batch_check_provider(&u->batch, p, NULL) == GW_OK;
+    return upstream_is_untouched(u->t->up) &&
+           pipe_total(form_pipe(u->t->form)) == 0 &&
+           !upload_batch_needs_spool(&u->batch, p);
+}
+
 static bool try_next(void *arg, struct gw_error *e)
 {
     struct upload *u = arg;
 
-    if (!err_info(e->err)->is_retryable || u->candidate + 1 >= u->route.n)
-        return false;
-    if (!u->spool && !upstream_is_untouched(u->t->up))
+    if (!err_info(e->err)->is_retryable || u->candidate + 1 >= u->route.n ||
+        !can_go_on(u, u->route.candidates[u->candidate + 1]))
         return false;
     log_msg(LOG_WARN, u->t->id, "'%s' failed, trying '%s': %s", u->t->provider,
             u->route.candidates[u->candidate + 1], e->message);
@@ -70,10 +83,11 @@ static enum gw_err on_stored(void *arg, struct file_record *r,
                        "the provider accepted the file before it was "
                        "complete");
     u->store.facts.expires_after_s = u->fields.expires_after_s;
-    r->obj.bytes = form_file_bytes(f);
+    u->store.uploaded = form_file_bytes(f);
+    r->obj.bytes = upload_batch_bytes(&u->batch);
     r->obj.filename = form_filename(f);
     r->obj.purpose = form_get(f, FORM_PURPOSE);
-    r->obj.sha256 = form_sha256(f);
+    r->obj.sha256 = upload_batch_sha256(&u->batch);
     r->content_type = form_content_type(f);
     return GW_OK;
 }
@@ -89,8 +103,16 @@ static void on_ended(void *arg)
 
     allowance_stop(&u->allowance);
     spool_free(u->spool);
+    upload_batch_release(&u->batch);
     if (u->spool_out)
         pipe_free(u->spool_out);
+}
+
+/* Of a spooled file, as the provider will have it. */
+static int64_t spooled_bytes(const struct upload *u)
+{
+    return upload_batch_spooled_bytes(&u->batch, spool_size(u->spool),
+                                      u->provider);
 }
 
 /* The pipe that the provider reads, and how the form's framing is used. */
@@ -109,17 +131,19 @@ static struct pipe *open_source(void *arg, struct prov_upload *up)
         form_relay_tail(t->form, relays);
         form_change_tail(t->form, caps & PROV_STRICT_FORM,
                          caps & PROV_NO_LATE_EXPIRY);
-        up->stream_len = relays ? form_relay_length(t->form) : -1;
-        return form_pipe(t->form);
+        if (relays && !upload_batch_renames(&u->batch, u->provider))
+            up->stream_len = form_relay_length(t->form);
+        return upload_batch_from_form(&u->batch, u->provider, false);
     }
-    up->stream_len = spool_size(u->spool);
+    up->stream_len = spooled_bytes(u);
     up->lines = form_lines(t->form);
+    upload_batch_end_replay(&u->batch);
     u->spool_out = pipe_new(t->sv->loop, LIMIT_PIPE_LOW, LIMIT_PIPE_HIGH,
                             t->sv->pipe_bytes);
     spool_replay(u->spool, u->spool_out); /* which lets go of the last one */
     if (last)
         pipe_free(last);
-    return u->spool_out;
+    return upload_batch_from_spool(&u->batch, u->spool_out, u->provider);
 }
 
 static void on_held(void *arg, const struct gw_error *e)
@@ -133,7 +157,7 @@ static void hold(void *arg)
     struct txn *t = u->t;
 
     allowance_take(&u->allowance, t->sv, t->form, &t->who, u->store.hold,
-                   u->spool ? spool_size(u->spool) : -1, &u->store.entry,
+                   u->spool ? spooled_bytes(u) : -1, &u->store.entry,
                    t->conf->journal.lease_ms, on_held, u);
 }
 
@@ -154,7 +178,7 @@ static void begin(struct upload *u)
         .filename = form_filename(f),
         .content_type = form_content_type(f),
         .purpose = form_get(f, FORM_PURPOSE),
-        .bytes = u->spool ? spool_size(u->spool) : -1,
+        .bytes = u->spool ? spooled_bytes(u) : -1,
         .expires_after_s = u->fields.expires_after_s,
     };
 
@@ -174,8 +198,11 @@ static void on_spooled(void *arg, const struct gw_error *e)
             GW_OK) {
         ASSERT(!needs_fields && u->route.n > 0);
         use_candidate(u, 0);
-        begin(u);
-        return;
+        if (upload_batch_check_provider(&u->batch, u->provider, &error) ==
+            GW_OK) {
+            begin(u);
+            return;
+        }
     }
     store_file_fail(&u->store, &error);
 }
@@ -197,7 +224,8 @@ static void spool_file(void *arg, const struct gw_error *e)
     }
     form_relay_tail(t->form, false);
     form_count_lines(t->form);
-    u->spool = spool_new(t->sv->files, t->sv->loop, &limits, form_pipe(t->form),
+    u->spool = spool_new(t->sv->files, t->sv->loop, &limits,
+                         upload_batch_from_form(&u->batch, u->provider, true),
                          on_spooled, u);
 }
 
@@ -222,7 +250,8 @@ static enum gw_err on_fields(void *arg, struct gw_error *e)
     bool needs_fields;
 
     if (upload_fields_check(&u->fields, e) != GW_OK ||
-        upload_fields_check_complete(&u->fields, e) != GW_OK)
+        upload_fields_check_complete(&u->fields, e) != GW_OK ||
+        upload_batch_verdict(&u->batch, e) != GW_OK)
         return e->err;
     if (u->spool)
         return GW_OK;
@@ -258,6 +287,8 @@ static bool must_spool(struct upload *u)
     unsigned caps = provider_caps(u->provider);
     bool has_purpose = form_get(u->t->form, FORM_PURPOSE).p != NULL;
 
+    if (upload_batch_needs_spool(&u->batch, u->provider))
+        return true;
     if ((caps & PROV_NEEDS_FIELDS) && !has_purpose)
         return true;
     if (!(caps & PROV_NEEDS_LENGTH))
@@ -273,6 +304,7 @@ static void on_file(void *arg)
     struct gw_error e = {0};
     bool needs_fields = false;
 
+    upload_batch_begin(&u->batch, t);
     if (upload_fields_check(&u->fields, &e) != GW_OK ||
         upload_fields_route(&u->fields, &u->route, &needs_fields, &e) !=
             GW_OK) {

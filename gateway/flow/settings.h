@@ -48,6 +48,10 @@ struct settings {
         struct conf_strs origins;
         int64_t max_age_ms;
     } cors;
+    struct settings_batch_check {
+        bool is_enabled;
+        int64_t max_lines, max_line_bytes;
+    } batch_check;
     bool checksums;
     struct conf_items providers;        /* struct provider_conf */
     struct routing_conf route;          /* models:, pools:, routing: */

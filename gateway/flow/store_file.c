@@ -136,7 +136,7 @@ static void put_record(void *arg)
     struct store_file *s = arg;
     struct txn *t = s->t;
     struct quota_amount used = {
-        .files = 1, .bytes = s->record.obj.bytes, .up = s->record.obj.bytes};
+        .files = 1, .bytes = s->record.obj.bytes, .up = s->uploaded};
 
     if (s->record.obj.expires_at)
         (void)expiry_put(t->sv->redis, &s->record, on_expiry_put, NULL);
@@ -199,8 +199,11 @@ static enum gw_err fill_record(struct store_file *s, struct gw_error *e)
         .upstream_id = up->id,
         .stored_ms = now_ms,
     };
+    s->uploaded = -1;
     if (s->ops->stored(s->arg, r, e) != GW_OK)
         return e->err;
+    if (s->uploaded < 0)
+        s->uploaded = r->obj.bytes;
     r->obj.expires_at = end_of_life(s, up, r->obj.created_at);
     if (up->bytes >= 0 && up->bytes != r->obj.bytes)
         log_msg(LOG_WARN, t->id, "'%s' counts %lld bytes, %lld were sent",

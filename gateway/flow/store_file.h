@@ -53,6 +53,8 @@ struct store_file {
     struct journal_entry entry;
     struct str hold; /* its name; STR_NULL: none */
     struct store_file_facts facts;
+    int64_t uploaded; /* bytes that came for it; stored() may say that they are
+                         others than the record's */
     /* --- private --- */
     struct txn *t;
     const struct store_file_ops *ops;

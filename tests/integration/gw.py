@@ -97,8 +97,10 @@ def openai_provider(fake, **more):
 
 def config(more=None, **fakes):
     """A configuration with an openai provider per fake, the first of them the
-    default, and `more` laid over it."""
+    default, and `more` laid over it. Most tests send bytes of any kind as
+    files of any purpose: batches are looked at where `more` says so."""
     out = {
+        "batch_check": {"enabled": False},
         "workers": 2,
         "master_key": MASTER,
         "log": {"level": "info", "format": "json"},

@@ -1,0 +1,150 @@
+#include "gateway/api/upload_batch.h"
+
+static struct str purpose(const struct upload_batch *b)
+{
+    return form_get(b->t->form, FORM_PURPOSE);
+}
+
+static bool is_batch(const struct upload_batch *b)
+{
+    return b->t->conf->batch_check.is_enabled &&
+           str_eq(purpose(b), STR("batch"));
+}
+
+/* It is one, or may be. */
+static bool is_looked_at(const struct upload_batch *b)
+{
+    return b->t->conf->batch_check.is_enabled && (!purpose(b).p || is_batch(b));
+}
+
+void upload_batch_begin(struct upload_batch *b, struct txn *t)
+{
+    *b = (struct upload_batch){.t = t};
+}
+
+void upload_batch_release(struct upload_batch *b)
+{
+    batch_file_free(b->out);
+    batch_file_free(b->in);
+    b->in = b->out = NULL;
+}
+
+bool upload_batch_renames(const struct upload_batch *b,
+                          const struct provider_conf *p)
+{
+    return is_looked_at(b) && batch_file_renames(b->t->conf, p->name);
+}
+
+/* Those that hold a file's bytes as they come cannot hold what it grows by. */
+static bool has_byte_limits(const struct upload_batch *b)
+{
+    return charge_has_storage_limit(&b->t->who) ||
+           charge_has_upload_limit(&b->t->who);
+}
+
+bool upload_batch_needs_spool(const struct upload_batch *b,
+                              const struct provider_conf *p)
+{
+    if (!upload_batch_renames(b, p))
+        return false;
+    if (!is_batch(b) || (provider_caps(p) & PROV_NEEDS_LENGTH))
+        return true;
+    return form_expected_bytes(b->t->form) < 0 && has_byte_limits(b);
+}
+
+struct pipe *upload_batch_from_form(struct upload_batch *b,
+                                    const struct provider_conf *p,
+                                    bool is_spooled)
+{
+    struct pipe *source = form_pipe(b->t->form);
+    struct batch_file_options o = {
+        .provider = p ? p->name : NULL,
+        .renames = !is_spooled,
+        .form = b->t->form,
+        .is_tentative = !is_batch(b),
+        .is_hashed = b->t->conf->checksums,
+    };
+
+    batch_file_free(b->in);
+    b->in = NULL;
+    if (!is_looked_at(b))
+        return source;
+    b->in_renames = !is_spooled && upload_batch_renames(b, p);
+    b->in = batch_file_new(b->t, source, &o);
+    return batch_file_pipe(b->in);
+}
+
+struct pipe *upload_batch_from_spool(struct upload_batch *b,
+                                     struct pipe *spooled,
+                                     const struct provider_conf *p)
+{
+    struct batch_file_options o = {
+        .provider = p->name,
+        .renames = true,
+        .is_hashed = b->t->conf->checksums,
+    };
+
+    if (!is_batch(b) || !upload_batch_renames(b, p))
+        return spooled;
+    b->out = batch_file_new(b->t, spooled, &o);
+    return batch_file_pipe(b->out);
+}
+
+void upload_batch_end_replay(struct upload_batch *b)
+{
+    batch_file_free(b->out);
+    b->out = NULL;
+}
+
+enum gw_err upload_batch_verdict(struct upload_batch *b, struct gw_error *e)
+{
+    return b->in && is_batch(b) ? batch_file_verdict(b->in, e) : GW_OK;
+}
+
+enum gw_err upload_batch_check_provider(const struct upload_batch *b,
+                                        const struct provider_conf *p,
+                                        struct gw_error *e)
+{
+    if (!b->in || !is_batch(b))
+        return GW_OK;
+    return batch_file_check_provider(b->in, p->name, e);
+}
+
+int64_t upload_batch_spooled_bytes(const struct upload_batch *b,
+                                   int64_t spooled,
+                                   const struct provider_conf *p)
+{
+    if (!b->in || !is_batch(b))
+        return spooled;
+    return spooled + batch_file_growth(b->in, p->name);
+}
+
+int64_t upload_batch_expected_bytes(const struct upload_batch *b,
+                                    const struct provider_conf *p)
+{
+    int64_t n = form_expected_bytes(b->t->form);
+
+    if (n < 0 || !upload_batch_renames(b, p))
+        return n;
+    return n + batch_file_growth_max(b->t->conf, p->name, n);
+}
+
+/* The stage that has renamed, or NULL. */
+static struct batch_file *renamer(const struct upload_batch *b)
+{
+    return b->out ? b->out : b->in_renames ? b->in : NULL;
+}
+
+int64_t upload_batch_bytes(const struct upload_batch *b)
+{
+    struct batch_file *f = renamer(b);
+
+    return f ? batch_file_bytes(f) : form_file_bytes(b->t->form);
+}
+
+struct str upload_batch_sha256(struct upload_batch *b)
+{
+    struct batch_file *f = renamer(b);
+
+    return f ? batch_file_sha256(f) : form_sha256(b->t->form);
+}

@@ -1,0 +1,69 @@
+/* upload_batch.h -- where in an upload its file is checked as a batch.
+ *
+ *   form ──► in ──► provider                 it streams: checked and renamed
+ *   form ──► in ──► spool ──► out ──► provider    checked, then renamed
+ *
+ * A file is looked at when its purpose is "batch", and also while that is not
+ * known: what was found then counts for nothing if the purpose turns out to be
+ * another one. A file of unknown purpose streams at once, unless the provider
+ * has models that would have to be renamed: then it is spooled.
+ *
+ * All on the worker's loop.
+ */
+#ifndef FILEMUX_API_UPLOAD_BATCH_H
+#define FILEMUX_API_UPLOAD_BATCH_H
+
+#include "gateway/flow/batch_file.h"
+
+struct upload_batch {
+    /* --- private --- */
+    struct txn *t;
+    struct batch_file *in, *out; /* NULL: none */
+    bool in_renames;
+};
+
+/* The form's fields before the file are known. */
+void upload_batch_begin(struct upload_batch *b, struct txn *t);
+/* After the spool and the upstream, before the pipes that were handed in. */
+void upload_batch_release(struct upload_batch *b);
+
+/* Must the file be held before it can go to the provider? */
+bool upload_batch_needs_spool(const struct upload_batch *b,
+                              const struct provider_conf *p);
+/* Can it be renamed on its way there, so that its length is not known? */
+bool upload_batch_renames(const struct upload_batch *b,
+                          const struct provider_conf *p);
+/* What the form's pipe becomes, for the provider or for a spool (then p is NULL
+ * where it is not known). Again for another provider, as long as nothing was
+ * read. */
+struct pipe *upload_batch_from_form(struct upload_batch *b,
+                                    const struct provider_conf *p,
+                                    bool is_spooled) MUSTCHECK;
+/* What a spool's pipe becomes, until the replay ends: before that pipe is
+ * freed. */
+struct pipe *upload_batch_from_spool(struct upload_batch *b,
+                                     struct pipe *spooled,
+                                     const struct provider_conf *p) MUSTCHECK;
+
+void upload_batch_end_replay(struct upload_batch *b);
+
+/* All fields are in, and all of the file. */
+enum gw_err upload_batch_verdict(struct upload_batch *b,
+                                 struct gw_error *e) MUSTCHECK;
+/* A spooled file: can it go there? */
+enum gw_err upload_batch_check_provider(const struct upload_batch *b,
+                                        const struct provider_conf *p,
+                                        struct gw_error *e) MUSTCHECK;
+
+/* Bytes of the file that the provider will have: of a spooled one of `spooled`
+ * bytes exactly; of one that streams at most, -1 when unknown. */
+int64_t upload_batch_spooled_bytes(const struct upload_batch *b,
+                                   int64_t spooled,
+                                   const struct provider_conf *p);
+int64_t upload_batch_expected_bytes(const struct upload_batch *b,
+                                    const struct provider_conf *p);
+/* As it is there, now that all of it went through. */
+int64_t upload_batch_bytes(const struct upload_batch *b);
+struct str upload_batch_sha256(struct upload_batch *b);
+
+#endif

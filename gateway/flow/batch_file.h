@@ -1,0 +1,71 @@
+/* batch_file.h -- an upload's file on its way through the check of batches.
+ *
+ * A stage between two pipes: it reads the source as it is read itself, looks
+ * at the file's bytes (codec/batch_check.h) and hands them on in
+ * batch_file_pipe(). A fault fails that pipe and cancels the source; so the
+ * upload ends as with any other broken source, never complete. Where nothing
+ * is renamed the bytes stay where the reader wanted them.
+ *
+ * A file whose purpose is not known yet is looked at all the same: its bytes
+ * pass whatever they are (is_tentative), and batch_file_verdict() tells what
+ * there was. After the first fault it is not looked at any more.
+ *
+ * A model must be one that the key may use. One in the `models` table must be
+ * at the provider that the file goes to; it is renamed to what that one calls
+ * it. This happens as the bytes pass. Of a file that is spooled, whose provider
+ * may not be known, it is noted which models there are:
+ * batch_file_check_provider() and batch_file_growth() tell what they mean for
+ * one, and the renaming is left to another batch_file behind the spool.
+ *
+ * What is recorded of a renamed file is what the provider has, for that is what
+ * comes down, in ranges, too: batch_file_bytes(), batch_file_sha256().
+ *
+ * All on the worker's loop.
+ */
+#ifndef FILEMUX_FLOW_BATCH_FILE_H
+#define FILEMUX_FLOW_BATCH_FILE_H
+
+#include "gateway/flow/txn.h"
+
+struct batch_file;
+
+struct batch_file_options {
+    const char *provider; /* NULL: not known */
+    bool renames;         /* to what that provider calls them */
+    struct form *form;    /* whose pipe the source is: what follows the file in
+                             it passes as it is. NULL: there is nothing else */
+    bool is_tentative;
+    bool is_hashed; /* what comes out; only of use where it is renamed */
+};
+
+/* Is there any model at the provider that has another name there? */
+bool batch_file_renames(const struct settings *conf, const char *provider);
+/* By how much at most that can make a file of so many bytes longer. */
+int64_t batch_file_growth_max(const struct settings *conf, const char *provider,
+                              int64_t bytes);
+
+/* Becomes the source's reader. Borrows the transaction's settings and key. */
+struct batch_file *batch_file_new(struct txn *t, struct pipe *source,
+                                  const struct batch_file_options *o) MUSTCHECK;
+/* Lets go of the source, frees the pipe. NULL allowed. */
+void batch_file_free(struct batch_file *b);
+/* What comes out. */
+struct pipe *batch_file_pipe(struct batch_file *b);
+
+/* The file has been read: INVALID_BATCH_LINE if it was no good batch. From
+ * form_ops.on_fields() at the earliest. */
+enum gw_err batch_file_verdict(struct batch_file *b,
+                               struct gw_error *e) MUSTCHECK;
+/* Of a good one: are its models in the table at that provider? */
+enum gw_err batch_file_check_provider(const struct batch_file *b,
+                                      const char *provider,
+                                      struct gw_error *e) MUSTCHECK;
+/* How much longer (or shorter) it is there. */
+int64_t batch_file_growth(const struct batch_file *b, const char *provider);
+
+/* Of what came out, without what followed the file. */
+int64_t batch_file_bytes(const struct batch_file *b);
+/* In the transaction's arena; STR_NULL unless is_hashed. Once. */
+struct str batch_file_sha256(struct batch_file *b);
+
+#endif

@@ -10,6 +10,7 @@ import openai
 import pytest
 from fakes.openai import OpenAI
 from gw import MB, Gateway, config, free_port, refused, until
+from wire import file_part, form, form_type, part
 
 CHAT = "/v1/chat/completions"
 LONGER, SHORTER = "a-deployment-with-a-name-that-is-much-longer", "d"
@@ -344,6 +345,42 @@ def test_a_fault_in_the_last_line_of_a_large_file(gateway, fakes, key, way, prov
         seen = fakes[0].uploads()[-1]
         until(lambda: seen.aborted, "the provider's upload is broken off")
     until(lambda: used(gateway, key) == NOTHING, "what was held is given back")
+
+
+@pytest.mark.parametrize("provider", ["up", "plain", "exact"])
+def test_a_fault_is_told_before_the_rest_has_come(gateway, fakes, key, provider):
+    known = len(fakes[0].files)
+    with gateway.wire() as w:
+        w.head(
+            "POST", f"/{provider}/v1/files", key, Content_Length=50 * MB,
+            Content_Type=form_type(),
+        )  # fmt: skip
+        head = form(part("purpose", "batch"), file_part(b"\0")).split(b"\0")[0]
+        w.send(head + lines(20) + b"{]\n" + lines(20))
+        error = refused(w.reply(), 400, "invalid_batch_line")
+        assert error["message"].startswith("line 21 of the batch file: ")
+    until(lambda: used(gateway, key) == NOTHING, "what was held is given back")
+    assert len(fakes[0].files) == known
+
+
+@pytest.mark.parametrize("provider", ["up", "plain", "exact"])
+@pytest.mark.parametrize("purpose_first", [True, False])
+def test_a_client_who_goes_away_leaves_nothing(
+    gateway, fakes, key, provider, purpose_first
+):
+    known = len(fakes[0].files)
+    with gateway.wire() as w:
+        w.head(
+            "POST", f"/{provider}/v1/files", key, Content_Length=50 * MB,
+            Content_Type=form_type(),
+        )  # fmt: skip
+        fields = [part("purpose", "batch")] if purpose_first else []
+        head = form(*fields, file_part(b"\0")).split(b"\0")[0]
+        w.send(head + lines(5000, model="gpt-4o") + line(9)[:-9])
+        until(lambda: used(gateway, key)["reserved_files"] == 1, "it has begun")
+    until(lambda: used(gateway, key) == NOTHING, "what was held is given back")
+    until(lambda: gateway.transfers() == 0, "the upload is over")
+    assert len(fakes[0].files) == known
 
 
 def test_there_may_not_be_more_lines_than_allowed(gateway, key):

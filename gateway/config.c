@@ -314,6 +314,21 @@ static void check_origins(const struct settings *s, const char *file,
     }
 }
 
+/* A model's new name stands in lines of batch files, quoted: a byte may take
+ * six there. */
+static void check_model_names(const struct settings *s, const char *file,
+                              struct buf *faults)
+{
+    for (size_t i = 0; i < s->route.models.n; i++) {
+        const struct conf_item *item = &s->route.models.v[i];
+        const struct model_conf *m = item->data;
+
+        if (6 * strlen(m->model) + 2 > LIMIT_BATCH_NAME_BYTES)
+            fault(faults, file, item->line, item->column,
+                  "the name in 'model' is too long");
+    }
+}
+
 /* What only the whole tells. */
 static void check_whole(struct settings *s, const char *file,
                         struct buf *faults)
@@ -334,6 +349,7 @@ static void check_whole(struct settings *s, const char *file,
         fault(faults, file, 1, 1, e.message);
     check_origins(s, file, faults);
     check_namespaces(s, file, faults);
+    check_model_names(s, file, faults);
     make_fixed_keys(s, file, faults);
 }
 

@@ -68,6 +68,7 @@ routing:
   rules:
     - {match: {purpose: batch, filename: "*.jsonl"}, use: nebius}
     - {match: {team: research}, use: both}
+batch_check: {enabled: true, max_lines: 50000, max_line_bytes: 1MB}
 keys:
   - {key: "${CI_KEY:-sk-ci-0123456789}", key_alias: ci, providers: [local]}
 """
@@ -102,6 +103,10 @@ FAULTS = {
         None, None, "nope"),
     "a pool of nobody": (
         "pools:\n  p: {members: [{provider: nope}]}\n", None, None, "nope"),
+    "a model with a name beyond measure": (
+        "models:\n  m: {provider: local, model: " + "x" * 5000 + "}\n",
+        2, None, "too long"),
+    "a batch without lines": ("batch_check: {max_lines: 0}\n", 1, 26, "at least 1"),
     "a variable that is not set": ("data_dir: ${NOT_SET_AT_ALL}\n", 1, 11, "NOT_SET_AT_ALL"),
     "a file that is not there": ("master_key: file:/nowhere/at/all\n", 1, 13, "/nowhere"),
     "broken YAML": ("limits: {a: b\n", None, None, ""),

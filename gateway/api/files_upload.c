@@ -289,6 +289,10 @@ static bool must_spool(struct upload *u)
 
     if (upload_batch_needs_spool(&u->batch, u->provider))
         return true;
+    /* A file that grows on its way cannot be held to the byte ahead. */
+    if (upload_batch_renames(&u->batch, u->provider) &&
+        charge_has_storage_limit(&u->t->who))
+        return true;
     if ((caps & PROV_NEEDS_FIELDS) && !has_purpose)
         return true;
     if (!(caps & PROV_NEEDS_LENGTH))

@@ -119,16 +119,6 @@ int64_t upload_batch_spooled_bytes(const struct upload_batch *b,
     return spooled + batch_file_growth(b->in, p->name);
 }
 
-int64_t upload_batch_expected_bytes(const struct upload_batch *b,
-                                    const struct provider_conf *p)
-{
-    int64_t n = form_expected_bytes(b->t->form);
-
-    if (n < 0 || !upload_batch_renames(b, p))
-        return n;
-    return n + batch_file_growth_max(b->t->conf, p->name, n);
-}
-
 /* The stage that has renamed, or NULL. */
 static struct batch_file *renamer(const struct upload_batch *b)
 {

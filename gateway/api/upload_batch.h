@@ -55,13 +55,10 @@ enum gw_err upload_batch_check_provider(const struct upload_batch *b,
                                         const struct provider_conf *p,
                                         struct gw_error *e) MUSTCHECK;
 
-/* Bytes of the file that the provider will have: of a spooled one of `spooled`
- * bytes exactly; of one that streams at most, -1 when unknown. */
+/* Bytes that the provider will have of a spooled file of so many. */
 int64_t upload_batch_spooled_bytes(const struct upload_batch *b,
                                    int64_t spooled,
                                    const struct provider_conf *p);
-int64_t upload_batch_expected_bytes(const struct upload_batch *b,
-                                    const struct provider_conf *p);
 /* As it is there, now that all of it went through. */
 int64_t upload_batch_bytes(const struct upload_batch *b);
 struct str upload_batch_sha256(struct upload_batch *b);

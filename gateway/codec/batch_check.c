@@ -255,8 +255,8 @@ static enum gw_err ask_about_model(struct batch_check *c,
     buf_clear(&c->renamed);
     if (c->ops->model(c->arg, json_scan_text(model, &c->room), &renamed,
                       &c->use, &why) != GW_OK)
-        return fault(c, e, err_info(why.err)->code, "body.model", "%s",
-                     why.message);
+        return fault(c, e, why.code[0] ? why.code : err_info(why.err)->code,
+                     "body.model", "%s", why.message);
     buf_add_str(&c->model, written(model));
     if (renamed.p)
         batch_check_quote(&c->renamed, renamed);

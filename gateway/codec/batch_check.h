@@ -37,9 +37,9 @@ struct batch_use {
 
 struct batch_check_ops {
     /* What about this model? GW_OK, with its new name in *renamed if it has
-     * one (copied; else leave it); or an error, whose message becomes the
-     * line's. *use is counted up for every line that has the model. The answer
-     * holds for lines that follow with the same one. */
+     * one (copied; else leave it); or an error, whose message and code
+     * become the line's. *use is counted up for every line that has the model.
+     * The answer holds for lines that follow with the same one. */
     enum gw_err (*model)(void *arg, struct str name, struct str *renamed,
                          struct batch_use **use, struct gw_error *e);
     /* The next bytes of the renamed file; a view for the time of the call.

@@ -78,25 +78,13 @@ bool batch_file_renames(const struct settings *conf, const char *provider)
     return false;
 }
 
-int64_t batch_file_growth_max(const struct settings *conf, const char *provider,
-                              int64_t bytes)
-{
-    int64_t lines = MIN(conf->batch_check.max_lines, bytes / REQUEST_MIN);
-    int64_t most = 0, more;
-
-    for (size_t i = 0; i < conf->route.models.n; i++) {
-        if (!is_renamed_at(conf, i, provider))
-            continue;
-        more = quoted_length(new_name(conf, i)) -
-               quoted_length(str_of(conf->route.models.v[i].name));
-        most = MAX(most, more);
-    }
-    return lines * most;
-}
+/* OpenAI's word for a model that is not where the file is. */
+#define NOT_FOUND "model_not_found"
 
 static enum gw_err refuse_elsewhere(const struct settings *conf, size_t i,
                                     const char *provider, struct gw_error *e)
 {
+    snprintf(e->code, sizeof(e->code), NOT_FOUND);
     return err_set_param(e, GW_INVALID_BATCH_LINE, "body.model",
                          "the model '%s' is at '%s', while the file goes to "
                          "'%s'",
@@ -145,9 +133,9 @@ enum gw_err batch_file_check_provider(const struct batch_file *b,
     if (!first)
         return GW_OK;
     refuse_elsewhere(conf, at, provider, &why);
-    return err_set_param(
-        e, why.err, why.param, "line %lld of the batch file: %s (%s)",
-        (long long)first->first_line, why.message, err_info(why.err)->code);
+    return err_set_param(e, why.err, why.param,
+                         "line %lld of the batch file: %s (" NOT_FOUND ")",
+                         (long long)first->first_line, why.message);
 }
 
 int64_t batch_file_growth(const struct batch_file *b, const char *provider)

@@ -40,10 +40,6 @@ struct batch_file_options {
 
 /* Is there any model at the provider that has another name there? */
 bool batch_file_renames(const struct settings *conf, const char *provider);
-/* By how much at most that can make a file of so many bytes longer. */
-int64_t batch_file_growth_max(const struct settings *conf, const char *provider,
-                              int64_t bytes);
-
 /* Becomes the source's reader. Borrows the transaction's settings and key. */
 struct batch_file *batch_file_new(struct txn *t, struct pipe *source,
                                   const struct batch_file_options *o) MUSTCHECK;

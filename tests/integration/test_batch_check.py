@@ -233,6 +233,7 @@ def test_a_model_of_another_provider_is_refused(gateway, key, way, provider):
     assert error["param"] == "body.model"
     assert "line 4 " in error["message"]
     assert "'other'" in error["message"] and f"'{provider}'" in error["message"]
+    assert error["message"].endswith("(model_not_found)")
 
 
 def test_the_key_and_its_team_say_which_models(gateway, key, way):
@@ -283,6 +284,7 @@ def test_a_purpose_behind_the_file_decides_on_the_names(routed, fakes):
     # `same` is at `up` alone, and the pool begins with another.
     error = refused(reply, 400, "invalid_batch_line")
     assert error["message"].startswith("line 1 of the batch file: ")
+    assert error["message"].endswith("(model_not_found)")
     routed.conf["pools"]["two"]["members"].reverse()
     routed.write(routed.conf)
     routed.signal(signal.SIGHUP)

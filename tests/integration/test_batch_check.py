@@ -8,7 +8,15 @@ import signal
 
 import openai
 import pytest
+import test_azure
+import test_fireworks
+import test_gcs
+import test_s3
+from fakes.azure import Azure
+from fakes.fireworks import Fireworks
+from fakes.gcs import GCS
 from fakes.openai import OpenAI
+from fakes.s3 import S3
 from gw import MB, Gateway, config, free_port, refused, until
 from wire import file_part, form, form_type, part
 
@@ -250,6 +258,50 @@ def test_the_key_and_its_team_say_which_models(gateway, key, way):
         error = refused(reply, 400, "invalid_batch_line")
         assert error["param"] == "body.model"
         assert re.search(r"^line 3 .*\(model_not_allowed\)$", error["message"])
+
+
+# --- every way in which providers take a stream ---
+
+KINDS = ["azure", "disk", "fireworks", "gcs", "s3"]
+
+
+@pytest.fixture(scope="module")
+def kinds(tmp_path_factory):
+    """One that is strict about forms, a directory, one that must know the length
+    and the lines, and two that take parts."""
+    azure, fireworks, gcs, s3 = Azure(None), Fireworks(), GCS(token=test_gcs.TOKEN), S3()
+    conf = config()
+    del conf["batch_check"]
+    conf["providers"] = {
+        "azure": test_azure.provider(azure),
+        "disk": {"type": "disk", "path": "./data/files"},
+        "fireworks": test_fireworks.provider(fireworks),
+        "gcs": test_gcs.provider(gcs),
+        "s3": test_s3.provider(s3),
+    }
+    conf["models"] = {f"at-{k}": {"provider": k, "model": LONGER} for k in KINDS}
+    gw = Gateway(tmp_path_factory.mktemp("kinds"), conf).start()
+    yield gw
+    gw.stop()
+    for fake in (azure, fireworks, gcs, s3):
+        fake.stop()
+        assert fake.violations == []
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_of_provider_gets_the_renamed_file(kinds, way, kind):
+    key, text = kinds.new_key(), "x" * 2000
+    sent = lines(4000, model=f"at-{kind}", text=text)
+    there = lines(4000, model=LONGER, text=text)
+    made = batch(kinds, key, sent, kind, **way, timeout=60)
+    assert made.status_code == 200, made.text
+    assert made.json()["bytes"] == len(there)
+    got = kinds.call(key, "GET", f"/v1/files/{made.json()['id']}/content")
+    assert got.content == there
+    reply = batch(kinds, key, sent + b"{", kind, **way, timeout=60)
+    refused(reply, 400, "invalid_batch_line")
+    until(lambda: used(kinds, key)["reserved_files"] == 0, "it is given back")
+    assert used(kinds, key)["files"] == 1
 
 
 # --- where it goes is decided late, or anew ---

@@ -155,7 +155,8 @@ const struct provider_type provider_disk = {
     .name = "disk",
     .systems = "a local directory: the embedded default, for clusters without "
                "a Files API",
-    .caps = PROV_CAN_ALL | PROV_NAMES_OBJECT | PROV_HAS_RANGE,
+    .caps =
+        PROV_CAN_ALL | PROV_OPENAI_BATCH | PROV_NAMES_OBJECT | PROV_HAS_RANGE,
     .section = &section,
     .state_size = sizeof(struct disk_state),
     .check = check,

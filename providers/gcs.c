@@ -30,6 +30,9 @@ static unsigned caps_of(const struct provider_conf *c)
     const struct gcs_conf *o = c->own;
     unsigned caps = PROV_CAN_ALL | PROV_NAMES_OBJECT | PROV_HAS_RANGE;
 
+    if (!strcmp(c->type->name,
+                "gcs")) /* a store; Vertex has lines of its own */
+        caps |= PROV_OPENAI_BATCH;
     return google_auth_is_temporary(&o->auth) ? caps | PROV_CAN_GRANT : caps;
 }
 
@@ -470,8 +473,8 @@ static const struct conf_section vertex_section = {
 };
 
 #define TYPE                                                                   \
-    .caps =                                                                    \
-        PROV_CAN_ALL | PROV_CAN_GRANT | PROV_NAMES_OBJECT | PROV_HAS_RANGE,    \
+    .caps = PROV_CAN_ALL | PROV_CAN_GRANT | PROV_NAMES_OBJECT |                \
+            PROV_HAS_RANGE | PROV_OPENAI_BATCH,                                \
     .state_size = sizeof(struct gcs_state), .check = check,                    \
     .caps_of = caps_of, .next = next, .reply = reply, .broken = gcs_broken,    \
     .undo = gcs_undo

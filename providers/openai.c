@@ -136,7 +136,7 @@ static unsigned form_caps(const struct openai_conf *o)
 static unsigned caps_of(const struct provider_conf *c)
 {
     const struct openai_conf *o = own(c);
-    unsigned caps = operations_of(o);
+    unsigned caps = operations_of(o) | PROV_OPENAI_BATCH;
 
     if (lists_other_ids(o))
         caps &= ~(unsigned)PROV_CAN_LIST;
@@ -486,8 +486,9 @@ const struct provider_type provider_openai = {
                "Groq, xAI, Moonshot, Zhipu, SiliconFlow, DashScope, "
                "Perplexity, Cerebras, DigitalOcean, vLLM production-stack, "
                "AIBrix, Llama Stack, Doubleword, any OpenAI-compatible server",
-    .caps = PROV_CAN_ALL | PROV_FORM | PROV_NEEDS_LENGTH | PROV_NEEDS_FIELDS |
-            PROV_HAS_RANGE | PROV_HAS_STATUS | PROV_NO_LATE_EXPIRY,
+    .caps = PROV_CAN_ALL | PROV_OPENAI_BATCH | PROV_FORM | PROV_NEEDS_LENGTH |
+            PROV_NEEDS_FIELDS | PROV_HAS_RANGE | PROV_HAS_STATUS |
+            PROV_NO_LATE_EXPIRY,
     .section = &section,
     .state_size = sizeof(struct openai_state),
     .check = check,

@@ -62,6 +62,9 @@ enum prov_cap {
     /* PROV_FORM: an expires_after behind the file is kept from the provider,
      * which does not take every one; filemux ends the file. */
     PROV_NO_LATE_EXPIRY = 1 << 15,
+    /* The lines of a batch file are OpenAI's requests: they may be checked, and
+     * their models renamed. */
+    PROV_OPENAI_BATCH = 1 << 16,
 };
 
 struct provider_type;

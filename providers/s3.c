@@ -35,6 +35,9 @@ static unsigned caps_of(const struct provider_conf *c)
     const struct s3_conf *o = c->own;
     unsigned caps = PROV_CAN_ALL | PROV_NAMES_OBJECT | PROV_HAS_RANGE;
 
+    if (!strcmp(c->type->name,
+                "s3")) /* a store; Bedrock has lines of its own */
+        caps |= PROV_OPENAI_BATCH;
     return aws_is_temporary(&o->aws) ? caps | PROV_CAN_GRANT : caps;
 }
 
@@ -336,8 +339,8 @@ static bool undo(struct prov_op *op, struct prov_exchange *x)
 /* --- the types --- */
 
 #define COMMON                                                                 \
-    .caps =                                                                    \
-        PROV_CAN_ALL | PROV_NAMES_OBJECT | PROV_HAS_RANGE | PROV_CAN_GRANT,    \
+    .caps = PROV_CAN_ALL | PROV_NAMES_OBJECT | PROV_HAS_RANGE |                \
+            PROV_CAN_GRANT | PROV_OPENAI_BATCH,                                \
     .section = &s3_section, .state_size = sizeof(struct s3_state),             \
     .check = s3_check, .caps_of = caps_of, .next = next, .reply = reply,       \
     .broken = broken, .undo = undo

@@ -17,6 +17,12 @@ static bool is_looked_at(const struct upload_batch *b)
     return b->t->conf->batch_check.is_enabled && (!purpose(b).p || is_batch(b));
 }
 
+/* NULL: not known yet, and so perhaps. */
+static bool takes_openai_lines(const struct provider_conf *p)
+{
+    return !p || (provider_caps(p) & PROV_OPENAI_BATCH);
+}
+
 void upload_batch_begin(struct upload_batch *b, struct txn *t)
 {
     *b = (struct upload_batch){.t = t};
@@ -32,7 +38,8 @@ void upload_batch_release(struct upload_batch *b)
 bool upload_batch_renames(const struct upload_batch *b,
                           const struct provider_conf *p)
 {
-    return is_looked_at(b) && batch_file_renames(b->t->conf, p->name);
+    return is_looked_at(b) && takes_openai_lines(p) &&
+           batch_file_renames(b->t->conf, p->name);
 }
 
 /* Those that hold a file's bytes as they come cannot hold what it grows by. */
@@ -67,7 +74,7 @@ struct pipe *upload_batch_from_form(struct upload_batch *b,
 
     batch_file_free(b->in);
     b->in = NULL;
-    if (!is_looked_at(b))
+    if (!is_looked_at(b) || !takes_openai_lines(p))
         return source;
     b->in_renames = !is_spooled && upload_batch_renames(b, p);
     b->in = batch_file_new(b->t, source, &o);
@@ -105,7 +112,7 @@ enum gw_err upload_batch_check_provider(const struct upload_batch *b,
                                         const struct provider_conf *p,
                                         struct gw_error *e)
 {
-    if (!b->in || !is_batch(b))
+    if (!b->in || !is_batch(b) || !takes_openai_lines(p))
         return GW_OK;
     return batch_file_check_provider(b->in, p->name, e);
 }

@@ -3,7 +3,9 @@
  *   form ──► in ──► provider                 it streams: checked and renamed
  *   form ──► in ──► spool ──► out ──► provider    checked, then renamed
  *
- * A file is looked at when its purpose is "batch", and also while that is not
+ * Only where a provider takes OpenAI's lines (PROV_OPENAI_BATCH): others have
+ * formats of their own, which pass as they are. A file is looked at when its
+ * purpose is "batch", and also while that is not
  * known: what was found then counts for nothing if the purpose turns out to be
  * another one. A file of unknown purpose streams at once, unless the provider
  * has models that would have to be renamed: then it is spooled.

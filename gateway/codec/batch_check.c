@@ -39,24 +39,14 @@ static const struct member_name {
     [MODEL] = {"model", "body.model", '"', "a string"},
 };
 
-/* Azure's dated dialect has them without the version. */
+/* Azure's dated dialect has them without the version, Zhipu with its own. */
 static const char *const endpoints[] = {
-    "/v1/chat/completions",
-    "/v1/completions",
-    "/v1/embeddings",
-    "/v1/responses",
-    "/v1/moderations",
-    "/v1/images/generations",
-    "/v1/images/edits",
-    "/v1/videos",
-    "/v1/audio/transcriptions",
-    "/v1/audio/translations",
-    "/v1/rerank",
-    "/v1/score",
-    "/chat/completions",
-    "/completions",
-    "/embeddings",
-    "/responses",
+    "/v1/chat/completions",   "/v1/completions", "/v1/embeddings",
+    "/v1/responses",          "/v1/moderations", "/v1/images/generations",
+    "/v1/images/edits",       "/v1/videos",      "/v1/audio/transcriptions",
+    "/v1/audio/translations", "/v1/rerank",      "/v1/score",
+    "/v4/chat/completions",   "/v4/embeddings",  "/chat/completions",
+    "/completions",           "/embeddings",     "/responses",
 };
 
 /* What is on a line. */

@@ -117,6 +117,7 @@ static const struct {
     {PROV_HAS_STATUS,     "status"},
     {PROV_STRICT_FORM,    "strict_form"},
     {PROV_NO_LATE_EXPIRY, "no_late_expiry"},
+    {PROV_OPENAI_BATCH,   "openai_batch"},
     /* clang-format on */
 };
 

@@ -9,12 +9,13 @@ import signal
 import openai
 import pytest
 import test_azure
-import test_fireworks
 import test_gcs
+import test_mistral
+import test_openai
 import test_s3
 from fakes.azure import Azure
-from fakes.fireworks import Fireworks
 from fakes.gcs import GCS
+from fakes.mistral import Mistral
 from fakes.openai import OpenAI
 from fakes.s3 import S3
 from gw import MB, Gateway, config, free_port, refused, until
@@ -262,20 +263,20 @@ def test_the_key_and_its_team_say_which_models(gateway, key, way):
 
 # --- every way in which providers take a stream ---
 
-KINDS = ["azure", "disk", "fireworks", "gcs", "s3"]
+KINDS = ["azure", "disk", "exact", "gcs", "s3"]
 
 
 @pytest.fixture(scope="module")
 def kinds(tmp_path_factory):
-    """One that is strict about forms, a directory, one that must know the length
-    and the lines, and two that take parts."""
-    azure, fireworks, gcs, s3 = Azure(None), Fireworks(), GCS(token=test_gcs.TOKEN), S3()
+    """One that is strict about forms, a directory, one that must know the length,
+    and two that take parts."""
+    azure, exact, gcs, s3 = Azure(None), OpenAI(), GCS(token=test_gcs.TOKEN), S3()
     conf = config()
     del conf["batch_check"]
     conf["providers"] = {
         "azure": test_azure.provider(azure),
         "disk": {"type": "disk", "path": "./data/files"},
-        "fireworks": test_fireworks.provider(fireworks),
+        "exact": {**test_openai.provider(exact), "upload_length": "required"},
         "gcs": test_gcs.provider(gcs),
         "s3": test_s3.provider(s3),
     }
@@ -283,7 +284,7 @@ def kinds(tmp_path_factory):
     gw = Gateway(tmp_path_factory.mktemp("kinds"), conf).start()
     yield gw
     gw.stop()
-    for fake in (azure, fireworks, gcs, s3):
+    for fake in (azure, exact, gcs, s3):
         fake.stop()
         assert fake.violations == []
 
@@ -496,3 +497,16 @@ def test_its_bounds_are_configured(tmp_path, fakes):
     reply = batch(gw, key, line(1, text="x" * 1024))
     assert refused(reply, 400)["message"].endswith("(line_too_long)")
     gw.stop()
+
+
+def test_lines_of_another_format_pass_where_they_belong(start):
+    fake = Mistral()
+    conf = config({"providers": {"up": test_mistral.provider(fake)}})
+    del conf["batch_check"]
+    gw = start(conf)
+    native = b'{"custom_id": "a", "body": {"messages": []}}\n'
+    reply = gw.upload(gw.new_key(), native, "a.jsonl", fields={"purpose": "batch"})
+    assert reply.status_code == 200, reply.text
+    (stored,) = fake.files.values()
+    assert stored.read() == native
+    fake.stop()

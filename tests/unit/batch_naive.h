@@ -44,6 +44,8 @@ static inline bool naive_is_endpoint(const char *url)
                                        "/v1/audio/transcriptions",
                                        "/v1/rerank",
                                        "/v1/score",
+                                       "/v4/chat/completions",
+                                       "/v4/embeddings",
                                        "/chat/completions",
                                        "/completions",
                                        "/embeddings",

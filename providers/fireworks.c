@@ -276,14 +276,6 @@ static void describe_list(struct prov_op *op, struct prov_exchange *x)
 
 /* --- errors --- */
 
-static enum gw_err nonsense(const struct prov_op *op, const char *what,
-                            struct gw_error *e)
-{
-    return err_set(e, GW_UPSTREAM_BAD_RESPONSE,
-                   "provider '%s' sent an answer without %s", op->conf->name,
-                   what);
-}
-
 static bool holds(struct str text, struct str part)
 {
     return part.n && text.n && memmem(text.p, text.n, part.p, part.n);
@@ -353,7 +345,8 @@ static enum gw_err read_get(struct prov_op *op, const struct http_res *res,
 
     if (!v)
         return e->err;
-    return read_object(op, v, &op->file) ? GW_OK : nonsense(op, "a dataset", e);
+    return read_object(op, v, &op->file) ? GW_OK
+                                         : prov_nonsense(op, "a dataset", e);
 }
 
 static enum gw_err read_record(struct prov_op *op, const struct http_res *res,
@@ -365,7 +358,7 @@ static enum gw_err read_record(struct prov_op *op, const struct http_res *res,
     if (read_get(op, res, e) != GW_OK)
         return e->err;
     if (!str_eq(op->file.id, dataset_of(op)))
-        return nonsense(op, "the dataset that was made", e);
+        return prov_nonsense(op, "the dataset that was made", e);
     state->step = is_large ? AT_ENDPOINT : AT_UPLOAD;
     return GW_OK;
 }
@@ -397,34 +390,15 @@ static enum gw_err read_endpoint(struct prov_op *op, const struct http_res *res,
     url = json_member(json_get(v, "filenameToSignedUrls"), 0, &name);
     state->url = signed_url_take(op, json_str(url));
     if (!state->url.p)
-        return nonsense(op, "a usable URL for the upload", e);
+        return prov_nonsense(op, "a usable URL for the upload", e);
     state->step = AT_PUT;
     return GW_OK;
 }
 
-/* An empty list is left out. A token that comes back ends the list: it would
- * for ever. */
 static enum gw_err read_list(struct prov_op *op, const struct http_res *res,
                              struct gw_error *e)
 {
-    const struct json *v = prov_json(op, res, e), *datasets;
-    struct str token;
-    size_t i, n;
-
-    if (!v)
-        return e->err;
-    if (!json_is_object(v))
-        return nonsense(op, "a list", e);
-    datasets = json_get(v, "datasets");
-    n = json_count(datasets);
-    op->list = arena_alloc(op->arena, n * sizeof(*op->list));
-    for (i = 0; i < n; i++)
-        if (read_object(op, json_at(datasets, i), &op->list[op->nlist]))
-            op->nlist++;
-    token = json_str(json_get(v, "nextPageToken"));
-    op->next_cursor =
-        token.n && !str_eq(token, op->list_cursor) ? token : STR("");
-    return GW_OK;
+    return prov_read_page(op, res, "datasets", read_object, e);
 }
 
 /* --- answers on the way to the bytes --- */
@@ -436,7 +410,7 @@ static enum gw_err take_url(struct prov_op *op, const struct json *url,
 
     state->url = signed_url_take(op, json_str(url));
     if (!state->url.p)
-        return nonsense(op, "a usable URL for the download", e);
+        return prov_nonsense(op, "a usable URL for the download", e);
     state->step = AT_BYTES;
     return GW_OK;
 }

@@ -166,14 +166,6 @@ static enum prov_step next(struct prov_op *op, struct prov_exchange *x)
 
 /* --- errors --- */
 
-enum gw_err gcs_nonsense(const struct prov_op *op, const char *what,
-                         struct gw_error *e)
-{
-    return err_set(e, GW_UPSTREAM_BAD_RESPONSE,
-                   "provider '%s' sent an answer without %s", op->conf->name,
-                   what);
-}
-
 static bool holds(struct str s, const char *what)
 {
     return s.n && memmem(s.p, s.n, what, strlen(what));
@@ -273,33 +265,15 @@ static enum gw_err read_get(struct prov_op *op, const struct http_res *res,
 
     if (!v)
         return e->err;
-    return gcs_read_object(op, v, &op->file) ? GW_OK
-                                             : gcs_nonsense(op, "an object", e);
+    return gcs_read_object(op, v, &op->file)
+               ? GW_OK
+               : prov_nonsense(op, "an object", e);
 }
 
-/* An empty page has no items, and need not be the last. A token that comes
- * back ends the list: it would for ever. */
 static enum gw_err read_list(struct prov_op *op, const struct http_res *res,
                              struct gw_error *e)
 {
-    const struct json *v = prov_json(op, res, e), *items;
-    struct str token;
-    size_t i, n;
-
-    if (!v)
-        return e->err;
-    if (!json_is_object(v))
-        return gcs_nonsense(op, "a list", e);
-    items = json_get(v, "items");
-    n = json_count(items);
-    op->list = arena_alloc(op->arena, n * sizeof(*op->list));
-    for (i = 0; i < n; i++)
-        if (gcs_read_object(op, json_at(items, i), &op->list[op->nlist]))
-            op->nlist++;
-    token = json_str(json_get(v, "nextPageToken"));
-    op->next_cursor =
-        token.n && !str_eq(token, op->list_cursor) ? token : STR("");
-    return GW_OK;
+    return prov_read_page(op, res, "items", gcs_read_object, e);
 }
 
 static enum gw_err read_content(struct prov_op *op, const struct http_res *res,
@@ -308,7 +282,7 @@ static enum gw_err read_content(struct prov_op *op, const struct http_res *res,
     struct str type = http_fields_get(&res->fields, STR("content-type"));
 
     if (res->status != 200 && res->status != 206)
-        return gcs_nonsense(op, "content", e);
+        return prov_nonsense(op, "content", e);
     op->content_type = arena_dup(op->arena, type.p ? type : STR(""));
     return GW_OK;
 }

@@ -53,8 +53,6 @@ struct str gcs_new_name(const struct prov_op *op);
 /* False without a usable name. */
 bool gcs_read_object(struct prov_op *op, const struct json *v,
                      struct file_obj *out);
-enum gw_err gcs_nonsense(const struct prov_op *op, const char *what,
-                         struct gw_error *e);
 enum gw_err gcs_error(struct prov_op *op, const struct http_res *res,
                       struct gw_error *e);
 

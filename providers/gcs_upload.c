@@ -288,7 +288,7 @@ static enum gw_err read_session(struct prov_op *op, const struct http_res *res,
 
     url = url.n ? url_resolve(op->arena, base, url) : STR_NULL;
     if (!url.n || !str_eq_nocase(url_origin(url), url_origin(base)))
-        return gcs_nonsense(op, "a usable URL for the upload", e);
+        return prov_nonsense(op, "a usable URL for the upload", e);
     s->session = url;
     s->failures = 0;
     return GW_OK;
@@ -342,7 +342,7 @@ static enum gw_err read_incomplete(struct prov_op *op,
 
     s->may_be_complete = false;
     if (!read_stored(res, &stored) || stored > piece_end(op))
-        return gcs_nonsense(op, "a usable range", e);
+        return prov_nonsense(op, "a usable range", e);
     if (stored < s->start)
         return failed(op, "lost a part of the upload", e);
     if (count_progress(op, stored, e) != GW_OK)
@@ -366,13 +366,13 @@ static enum gw_err read_complete(struct prov_op *op, const struct http_res *res,
 
     s->may_be_complete = true;
     if (s->session.n && !op->is_last_piece)
-        return gcs_nonsense(op, "the rest of the upload", e);
+        return prov_nonsense(op, "the rest of the upload", e);
     v = prov_json(op, res, e);
     if (!v)
         return e->err;
     if (!gcs_read_object(op, v, &op->file) ||
         !str_eq(json_str(json_get(v, "name")), gcs_new_name(op)))
-        return gcs_nonsense(op, "the object", e);
+        return prov_nonsense(op, "the object", e);
     if (op->file.bytes >= 0 && op->file.bytes != size)
         return failed(op, "stored another number of bytes than it was sent", e);
     s->is_over = true;

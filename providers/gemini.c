@@ -333,14 +333,6 @@ static enum gw_err read_error(struct prov_op *op, const struct http_res *res,
     return e->err;
 }
 
-static enum gw_err nonsense(const struct prov_op *op, const char *what,
-                            struct gw_error *e)
-{
-    return err_set(e, GW_UPSTREAM_BAD_RESPONSE,
-                   "provider '%s' sent an answer without %s", op->conf->name,
-                   what);
-}
-
 /* --- answers --- */
 
 static enum file_status status_of(struct str state)
@@ -385,7 +377,7 @@ static enum gw_err read_start(struct prov_op *op, const struct http_res *res,
 
     if (!url.n ||
         !str_eq_nocase(url_origin(url), url_origin(str_of(op->conf->base_url))))
-        return nonsense(op, "a usable URL for the upload", e);
+        return prov_nonsense(op, "a usable URL for the upload", e);
     state->upload_url = arena_dup(op->arena, url);
     state->step = AT_SECOND;
     return GW_OK;
@@ -401,7 +393,7 @@ static enum gw_err read_create(struct prov_op *op, const struct http_res *res,
     if (!v)
         return e->err;
     if (!read_object(op, json_get(v, "file"), f))
-        return nonsense(op, "a file", e);
+        return prov_nonsense(op, "a file", e);
     if (!f->expires_at)
         f->expires_at =
             (f->created_at ? f->created_at : op->now_s) + LIFETIME_S;
@@ -415,32 +407,14 @@ static enum gw_err read_get(struct prov_op *op, const struct http_res *res,
 
     if (!v)
         return e->err;
-    return read_object(op, v, &op->file) ? GW_OK : nonsense(op, "a file", e);
+    return read_object(op, v, &op->file) ? GW_OK
+                                         : prov_nonsense(op, "a file", e);
 }
 
-/* An empty list is left out. A token that comes back ends the list: it would
- * for ever. */
 static enum gw_err read_list(struct prov_op *op, const struct http_res *res,
                              struct gw_error *e)
 {
-    const struct json *v = prov_json(op, res, e), *files;
-    struct str token;
-    size_t i, n;
-
-    if (!v)
-        return e->err;
-    if (!json_is_object(v))
-        return nonsense(op, "a list", e);
-    files = json_get(v, "files");
-    n = json_count(files);
-    op->list = arena_alloc(op->arena, n * sizeof(*op->list));
-    for (i = 0; i < n; i++)
-        if (read_object(op, json_at(files, i), &op->list[op->nlist]))
-            op->nlist++;
-    token = json_str(json_get(v, "nextPageToken"));
-    op->next_cursor =
-        token.n && !str_eq(token, op->list_cursor) ? token : STR("");
-    return GW_OK;
+    return prov_read_page(op, res, "files", read_object, e);
 }
 
 static enum gw_err read_found(struct prov_op *op, const struct http_res *res,
@@ -467,7 +441,7 @@ static enum gw_err read_content(struct prov_op *op, const struct http_res *res,
     struct str type = http_fields_get(&res->fields, STR("content-type"));
 
     if (res->status != 200)
-        return nonsense(op, "content", e);
+        return prov_nonsense(op, "content", e);
     op->content_type = arena_dup(op->arena, type.p ? type : STR(""));
     return GW_OK;
 }

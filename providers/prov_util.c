@@ -332,3 +332,38 @@ struct json *prov_json(struct prov_op *op, const struct http_res *res,
                 op->conf->name);
     return v;
 }
+
+enum gw_err prov_nonsense(const struct prov_op *op, const char *what,
+                          struct gw_error *e)
+{
+    return err_set(e, GW_UPSTREAM_BAD_RESPONSE,
+                   "provider '%s' sent an answer without %s", op->conf->name,
+                   what);
+}
+
+enum gw_err prov_read_page(struct prov_op *op, const struct http_res *res,
+                           const char *member,
+                           bool (*read)(struct prov_op *op,
+                                        const struct json *v,
+                                        struct file_obj *out),
+                           struct gw_error *e)
+{
+    const struct json *v = prov_json(op, res, e), *items;
+    struct str token;
+    size_t i, n;
+
+    if (!v)
+        return e->err;
+    if (!json_is_object(v))
+        return prov_nonsense(op, "a list", e);
+    items = json_get(v, member);
+    n = json_count(items);
+    op->list = arena_alloc(op->arena, n * sizeof(*op->list));
+    for (i = 0; i < n; i++)
+        if (read(op, json_at(items, i), &op->list[op->nlist]))
+            op->nlist++;
+    token = json_str(json_get(v, "nextPageToken"));
+    op->next_cursor =
+        token.n && !str_eq(token, op->list_cursor) ? token : STR("");
+    return GW_OK;
+}

@@ -50,4 +50,19 @@ int64_t prov_http_date(struct arena *a, struct str text);
 struct json *prov_json(struct prov_op *op, const struct http_res *res,
                        struct gw_error *e) MUSTCHECK;
 
+/* UPSTREAM_BAD_RESPONSE: "sent an answer without <what>". */
+enum gw_err prov_nonsense(const struct prov_op *op, const char *what,
+                          struct gw_error *e);
+
+/* A page as Google's services and their like send it: an object with the
+ * array `member`, which is left out when it is empty, and "nextPageToken". What
+ * read() does not take is passed over. A token that comes back ends the list:
+ * it would for ever. */
+enum gw_err prov_read_page(struct prov_op *op, const struct http_res *res,
+                           const char *member,
+                           bool (*read)(struct prov_op *op,
+                                        const struct json *v,
+                                        struct file_obj *out),
+                           struct gw_error *e) MUSTCHECK;
+
 #endif

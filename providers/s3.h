@@ -71,8 +71,6 @@ bool s3_is_transient(int status, struct str code);
 /* An answer that is an error, be its status 200, as gw_error. */
 enum gw_err s3_error(struct prov_op *op, const struct http_res *res,
                      struct gw_error *e);
-enum gw_err s3_nonsense(const struct prov_op *op, const char *what,
-                        struct gw_error *e);
 /* The answer's outermost element, or UPSTREAM_BAD_RESPONSE and STR_NULL. */
 struct str s3_document(struct prov_op *op, const struct http_res *res,
                        const char *name, struct gw_error *e);

@@ -153,14 +153,6 @@ enum gw_err s3_error(struct prov_op *op, const struct http_res *res,
     return prov_http_error(&named, &meant, e);
 }
 
-enum gw_err s3_nonsense(const struct prov_op *op, const char *what,
-                        struct gw_error *e)
-{
-    return err_set(e, GW_UPSTREAM_BAD_RESPONSE,
-                   "provider '%s' sent an answer without %s", op->conf->name,
-                   what);
-}
-
 struct str s3_document(struct prov_op *op, const struct http_res *res,
                        const char *wanted, struct gw_error *e)
 {
@@ -174,6 +166,6 @@ struct str s3_document(struct prov_op *op, const struct http_res *res,
             return STR_NULL;
         }
     }
-    s3_nonsense(op, wanted, e);
+    prov_nonsense(op, wanted, e);
     return STR_NULL;
 }

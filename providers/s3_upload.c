@@ -312,7 +312,7 @@ static enum gw_err read_initiate(struct prov_op *op, struct s3_upload *u,
         return e->err;
     id = xml_child_text(op->arena, root, STR("UploadId"));
     if (!id.n || id.n > ID_MAX)
-        return s3_nonsense(op, "an id of the upload", e);
+        return prov_nonsense(op, "an id of the upload", e);
     u->id = id;
     if (op->upload.stream_len > part_size(op) * S3_PARTS_MAX)
         return too_large(op, e);
@@ -372,7 +372,7 @@ static enum gw_err read_part(struct prov_op *op, struct s3_upload *u,
     struct str etag = http_fields_get(&res->fields, STR("etag"));
 
     if (!etag.n || etag.n > ETAG_MAX || !str_is_utf8(etag))
-        return s3_nonsense(op, "an ETag of the part", e);
+        return prov_nonsense(op, "an ETag of the part", e);
     add_part(op, u, etag);
     if (!op->is_last_piece && u->nparts == S3_PARTS_MAX)
         return too_large(op, e);

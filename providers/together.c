@@ -232,14 +232,6 @@ static bool undo(struct prov_op *op, struct prov_exchange *x)
 
 /* --- answers --- */
 
-enum gw_err together_nonsense(const struct prov_op *op, const char *what,
-                              struct gw_error *e)
-{
-    return err_set(e, GW_UPSTREAM_BAD_RESPONSE,
-                   "provider '%s' sent an answer without %s", op->conf->name,
-                   what);
-}
-
 /* Its messages may name the file by its new id. */
 static enum gw_err read_error(struct prov_op *op, const struct http_res *res,
                               struct gw_error *e)
@@ -318,7 +310,7 @@ static enum gw_err read_list(struct prov_op *op, const struct http_res *res,
         return e->err;
     data = json_is_array(v) ? v : json_get(v, "data");
     if (!json_is_array(data))
-        return together_nonsense(op, "a list", e);
+        return prov_nonsense(op, "a list", e);
     n = json_count(data);
     op->list = arena_alloc(op->arena, n * sizeof(*op->list));
     for (i = 0; i < n; i++) {
@@ -344,11 +336,11 @@ static enum gw_err read_redirect(struct prov_op *op, const struct http_res *res,
     if (res->status != 302)
         return prov_http_error(op, res, e);
     if (!is_id(id))
-        return together_nonsense(op, "the file's id", e);
+        return prov_nonsense(op, "the file's id", e);
     state->file_id = arena_dup(op->arena, id);
     state->url = signed_url_take(op, url);
     if (!state->url.p)
-        return together_nonsense(op, "a usable URL for the upload", e);
+        return prov_nonsense(op, "a usable URL for the upload", e);
     state->step = AT_PUT;
     return GW_OK;
 }

@@ -50,9 +50,6 @@ together_conf(const struct provider_conf *c)
 /* The members file_name, purpose and file_type of the upload. */
 void together_put_fields(const struct prov_op *op, struct json_out *j);
 void together_add_key(struct prov_op *op, struct prov_exchange *x);
-/* "… sent an answer without <what>" */
-enum gw_err together_nonsense(const struct prov_op *op, const char *what,
-                              struct gw_error *e);
 
 /* --- together_parts.c: an upload in parts --- */
 

@@ -234,7 +234,7 @@ enum gw_err together_read_initiate(struct prov_op *op,
     if (!is_id(state->file_id) || !state->upload_id.n ||
         state->upload_id.n > LIMIT_UPSTREAM_ID_BYTES * 4) {
         state->file_id = STR("");
-        return together_nonsense(op, "an upload's ids", e);
+        return prov_nonsense(op, "an upload's ids", e);
     }
     state->step = AT_PART;
     parts = json_get(v, "parts");
@@ -243,8 +243,8 @@ enum gw_err together_read_initiate(struct prov_op *op,
         arena_alloc(op->arena, state->nparts * sizeof(*state->parts));
     for (i = 0; i < json_count(parts); i++)
         if (!take_part(op, json_at(parts, i)))
-            return together_nonsense(op, "usable parts", e);
-    return has_all_parts(state) ? GW_OK : together_nonsense(op, "all parts", e);
+            return prov_nonsense(op, "usable parts", e);
+    return has_all_parts(state) ? GW_OK : prov_nonsense(op, "all parts", e);
 }
 
 static struct str without_quotes(struct str s)
@@ -265,7 +265,7 @@ enum gw_err together_read_part(struct prov_op *op, const struct http_res *res,
         return signed_url_error(op, res, e);
     etag = without_quotes(etag);
     if (!etag.n)
-        return together_nonsense(op, "a part's ETag", e);
+        return prov_nonsense(op, "a part's ETag", e);
     state->parts[state->part++].etag = arena_dup(op->arena, etag);
     state->has_piece = false;
     state->tries = 0;

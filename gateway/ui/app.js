@@ -7,6 +7,7 @@ import {forget, get, isSignedIn, remember} from './api.js';
 import {byId, h} from './dom.js';
 import {showFiles} from './files.js';
 import {showKeys, showTeams} from './holders.js';
+import {showJobs} from './jobs.js';
 import {Sampler} from './metrics.js';
 import {showProviders} from './providers.js';
 import {showTraffic} from './traffic.js';
@@ -21,6 +22,7 @@ const SECTIONS = {
   providers: {title: 'Providers', show: showProviders, isMaster: true},
   usage: {title: 'Usage', show: showUsage, isMaster: false},
   files: {title: 'Files', show: showFiles},
+  jobs: {title: 'Jobs', show: showJobs, isMaster: true},
 };
 
 let session = null; // {isMaster, sampler, idle}
@@ -39,10 +41,12 @@ function showSection() {
     return; // the link that skips to the content
   const name = names.includes(wanted) ? wanted : names[0];
   for (const link of byId('nav').children) {
-    if (link.getAttribute('href') === `#${name}`)
+    if (link.getAttribute('href') === `#${name}`) {
       link.setAttribute('aria-current', 'page');
-    else
+      link.scrollIntoView({block: 'nearest', inline: 'nearest'});
+    } else {
       link.removeAttribute('aria-current');
+    }
   }
   if (session.sampler)
     session.sampler.onsample = null;

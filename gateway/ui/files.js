@@ -1,10 +1,12 @@
-// files.js -- the files of who is signed in.
+// files.js -- the files of who is signed in; for the master key, also those of
+// any owner, to look at: the API reads and deletes a file for its owner alone.
 
 import {blob, get, remove, sendForm} from './api.js';
 import {
   badge, busy, button, bytes, confirm, failure, field, h, note, pager, table,
   time,
 } from './dom.js';
+import {OwnerPicker, ownerText} from './owners.js';
 
 const PAGE = 25;
 // A download goes through this page's memory.
@@ -18,11 +20,13 @@ class Files {
     this.before = []; // `after` of the pages before this one
     this.after = '';
     this.turn = 0;
+    this.owner = null; // or as the picker tells: another's files
+    this.picker = isMaster && new OwnerPicker('Files of', 'the master key');
+    this.whose = h('p', {class: 'soft', role: 'status'});
     this.out = h('div', {class: 'list'});
-    root.append(...[h('div', {class: 'title'}, h('h1', {}, 'Files')),
-      isMaster && h('p', {class: 'soft'}, 'Those of the master key itself: ' +
-        'sign in with a virtual key to see its files.'),
-      this.uploadForm(), this.filterForm(), this.out].filter(Boolean));
+    this.uploads = this.uploadForm();
+    root.append(h('div', {class: 'title'}, h('h1', {}, 'Files')),
+      this.uploads, this.filterForm(), this.whose, this.out);
   }
 
   uploadForm() {
@@ -66,14 +70,18 @@ class Files {
       const title = name[0].toUpperCase() + name.slice(1);
       return {name, control, node: field(title, control)};
     });
+    const go = h('button', {type: 'submit'}, 'Filter');
     const form = h('form', {class: 'filters', role: 'search',
       'aria-label': 'Filter files'},
-    controls.map((c) => c.node), h('button', {type: 'submit'}, 'Filter'));
+    this.picker && this.picker.nodes, controls.map((c) => c.node), go);
     form.addEventListener('submit', (event) => {
       event.preventDefault();
-      for (const c of controls)
-        this.filters[c.name] = c.control.value.trim();
-      this.first();
+      busy(go, async () => {
+        this.owner = this.picker && await this.picker.read();
+        for (const c of controls)
+          this.filters[c.name] = c.control.value.trim();
+        await this.first();
+      });
     });
     return form;
   }
@@ -84,11 +92,26 @@ class Files {
     return this.load();
   }
 
+  tellWhose() {
+    this.uploads.hidden = Boolean(this.owner);
+    if (!this.owner) {
+      this.whose.textContent = '';
+      return;
+    }
+    const {owner, why} = this.owner;
+    this.whose.textContent = `Files of ${ownerText(owner)}` +
+      `${why ? ` (${why})` : ''}. Only a virtual key of this owner can ` +
+      'download or delete them: sign in with one for that.';
+  }
+
   async load() {
     const turn = ++this.turn;
+    this.tellWhose();
     try {
-      const reply = await get('/v1/files',
-        {limit: PAGE, after: this.after, ...this.filters});
+      const [path, of] = this.owner
+        ? ['/admin/files', {owner: this.owner.owner}] : ['/v1/files', {}];
+      const reply = await get(path,
+        {...of, limit: PAGE, after: this.after, ...this.filters});
       if (turn === this.turn)
         this.show(reply);
     } catch (e) {
@@ -123,12 +146,16 @@ class Files {
       {title: 'Status', cell: (f) => badge(f.status, KINDS[f.status])},
       {title: 'Created', cell: (f) => time(f.created_at)},
       {title: 'Expires', cell: (f) => time(f.expires_at, 'never')},
-      {title: 'Actions', cell: (f) => h('div', {class: 'row-actions'},
+      ...(this.owner ? [] : [this.actions()]),
+    ];
+  }
+
+  actions() {
+    return {title: 'Actions', cell: (f) => h('div', {class: 'row-actions'},
         button('Download', () => this.download(f),
           {'aria-label': `Download ${f.filename || f.id}`}),
         button('Delete', () => this.remove(f),
-          {class: 'danger', 'aria-label': `Delete ${f.filename || f.id}`}))},
-    ];
+          {class: 'danger', 'aria-label': `Delete ${f.filename || f.id}`}))};
   }
 
   async download(f) {

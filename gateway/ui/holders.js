@@ -7,6 +7,7 @@ import {
   busy, button, confirm, copy, count, dialog, failure, field, h, note, pager,
   table, time,
 } from './dom.js';
+import {showJob} from './jobs.js';
 import {
   bar, bars, facts, hasLimits, limitsForm, stateOf, tightest,
 } from './limits.js';
@@ -190,7 +191,14 @@ class Holders {
       })),
       this.of === 'key' &&
         button('Regenerate', then(() => this.regenerate(object))),
-      button('Delete', then(() => this.remove(object)), {class: 'danger'}),
+      button('Delete', async () => {
+        const jobs = await this.remove(object);
+        if (!jobs)
+          return;
+        close();
+        jobs.forEach(showJob);
+        await this.load();
+      }, {class: 'danger'}),
     ];
   }
 
@@ -222,20 +230,23 @@ class Holders {
     return true;
   }
 
+  // The ids of the jobs that delete its files, or null: it was not deleted.
   async remove(object) {
     const box = h('input', {type: 'checkbox'});
+    const owner = this.of === 'key' &&
+      (object.team_id ? 'team' : object.user_id ? 'user' : '');
     if (!await confirm(`Delete ${this.kind.label(object)}?`,
-      this.kind.lost, 'Delete', h('label', {class: 'check'}, box,
-        'Delete its files at their providers too; they are kept otherwise')))
-      return false;
+      this.kind.lost, 'Delete', owner
+        ? h('p', {class: 'soft'}, `Its files are its ${owner}'s, and stay.`)
+        : h('label', {class: 'check'}, box, 'Delete its files at their ' +
+          'providers too; they are kept otherwise')))
+      return null;
     const reply = await post(`/${this.of}/delete`, {
       [this.kind.many]: [this.kind.id(object)],
       ...(box.checked ? {delete_files: true} : {}),
     });
-    const job = reply.job_id;
-    note(job ? `Deleted; its files follow in job ${job}.`
-      : `The ${this.of} is deleted.`);
-    return true;
+    note(`The ${this.of} is deleted.`);
+    return reply.jobs || [];
   }
 }
 

@@ -28,9 +28,9 @@ export function parse(body) {
   return out;
 }
 
-export const read = async () => parse(await text('/metrics'));
+const read = async () => parse(await text('/metrics'));
 
-export const sum = (series, name, matches = () => true) =>
+const sum = (series, name, matches = () => true) =>
   series.filter((s) => s.name === name && matches(s.labels))
     .reduce((total, s) => total + s.value, 0);
 

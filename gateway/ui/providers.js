@@ -1,84 +1,68 @@
-// providers.js -- providers: their state, and what went through this process.
+// providers.js -- providers: whether they are asked, and what went through.
 
 import {get} from './api.js';
-import {badge, bytes, count, failure, h, table} from './dom.js';
-import {read, sum} from './metrics.js';
+import {
+  badge, button, bytes, clock, count, dateOf, day, failure, h, table,
+} from './dom.js';
 
 const KINDS = {up: 'good', down: 'bad'};
 
+// Why it is not asked, or soon may not be.
+function why(p) {
+  const failures = p.consecutive_failures;
+  const inRow = failures &&
+    `${count(failures)} ${failures === 1 ? 'failure' : 'failures'} in a row`;
+  const at = dateOf(p.opened_at);
+  const since = at && `since ${day(at)} ${clock(at)}`;
+  if (p.breaker === 'open')
+    return [`not asked ${since || ''}`.trim(),
+      inRow || 'too many of its operations failed'];
+  if (p.breaker === 'half_open')
+    return ['one operation is let through to try it', since && `down ${since}`,
+      inRow];
+  return [inRow];
+}
+
 function stateOf(p) {
-  if (!p.state)
-    return '–';
-  const breaker = p.breaker ? `, breaker ${p.breaker}` : '';
-  return badge(p.state + breaker, KINDS[p.state] || 'warn');
+  const reason = why(p).filter(Boolean).join('; ');
+  const breaker = p.breaker === 'closed' ? ''
+    : `, breaker ${p.breaker.replace('_', ' ')}`;
+  return [badge(p.state + breaker, KINDS[p.state] || 'warn'),
+    reason && h('span', {class: 'soft under'}, reason)];
 }
 
-// Without /admin/providers those that were used are known from /metrics.
-function namesIn(series) {
-  const names = series.filter((s) => s.name.startsWith('filemux_upstream_') &&
-    s.labels.provider).map((s) => s.labels.provider);
-  return [...new Set(names)].sort().map((name) => ({name}));
-}
+const ofToday = (title, name, show) =>
+  ({title, number: true, cell: (p) => show(p.today[name])});
 
-function fromMetrics(series) {
-  const total = (title, metric, show) => ({title, number: true,
-    cell: (p) => show(sum(series, `filemux_upstream_${metric}`,
-      (l) => l.provider === p.name))});
-  return [
-    total('Operations', 'seconds_count', count),
-    total('Errors', 'errors_total', count),
-    total('Sent', 'bytes_out_total', bytes),
-    total('Received', 'bytes_in_total', bytes),
-  ];
-}
-
-function ofToday() {
-  const total = (title, name, show) =>
-    ({title, number: true, cell: (p) => show(p.today[name])});
-  return [
-    total('Requests today', 'requests', count),
-    total('Errors', 'errors', count),
-    total('Up', 'upload_bytes', bytes),
-    total('Down', 'download_bytes', bytes),
-  ];
-}
-
-const columns = (traffic) => [
+const COLUMNS = [
   {title: 'Provider', cell: (p) => [p.name, p.default &&
     h('span', {class: 'soft'}, ' (default)')]},
-  {title: 'Type', cell: (p) => p.type || '–'},
+  {title: 'Type', cell: (p) => p.type},
   {title: 'State', cell: stateOf},
-  ...traffic,
+  {title: 'Under way', number: true, cell: (p) => [bytes(p.bytes_under_way),
+    h('span', {class: 'soft under'},
+      `${bytes(p.bytes_last_minute)} last minute`)]},
+  ofToday('Requests today', 'requests', count),
+  ofToday('Errors', 'errors', count),
+  ofToday('Up', 'upload_bytes', bytes),
+  ofToday('Down', 'download_bytes', bytes),
   {title: 'Largest file', number: true, cell: (p) => bytes(p.max_file_bytes)},
-  {title: 'Can', cell: (p) => (p.operations || []).join(', ') ||
-    '–'},
+  {title: 'Can', cell: (p) => p.operations.join(', ') || '–'},
 ];
-
-async function listed() {
-  const rows = (await get('/admin/providers')).data;
-  if (rows.every((p) => p.today))
-    return [table('Providers', columns(ofToday()), rows, 'No provider.'),
-      h('p', {class: 'soft'}, 'Traffic is that of today (UTC), through all ' +
-        'processes.')];
-  return inProcess(rows);
-}
-
-async function inProcess(rows) {
-  const series = await read();
-  return [table('Providers', columns(fromMetrics(series)),
-    rows || namesIn(series), 'No provider was used yet.'),
-  h('p', {class: 'soft'}, 'Traffic is that of the process that answers, ' +
-    'since it began.')];
-}
 
 export async function showProviders(root) {
   const out = h('div', {class: 'list'});
-  root.append(h('h1', {}, 'Providers'), out);
-  try {
-    out.replaceChildren(...await listed());
-  } catch (e) {
-    out.replaceChildren(failure('State of the providers', e));
-    if (e.isAbsent)
-      out.append(...await inProcess().catch((x) => [failure('Traffic', x)]));
-  }
+  const load = async () => {
+    try {
+      const {data} = await get('/admin/providers');
+      out.replaceChildren(table('Providers', COLUMNS, data, 'No provider.'),
+        h('p', {class: 'soft'}, 'State and bytes under way are those of the ' +
+          'process that answers; the traffic of today (UTC) is that of all.'));
+    } catch (e) {
+      out.replaceChildren(failure('State of the providers', e));
+    }
+  };
+  root.append(h('div', {class: 'title'}, h('h1', {}, 'Providers'),
+    button('Refresh', load)), out);
+  await load();
 }

@@ -3,9 +3,11 @@
 import os
 import re
 import shutil
+import threading
 
 import httpx
 import pytest
+from fakes.openai import call, on_head
 from gw import MASTER, config, free_port, refused, until
 from ui_stub import Stub
 
@@ -92,6 +94,7 @@ def made(page, gw, alias):
     shown = opened(page, "The secret of the key")
     secret = shown.get_by_label("Secret").input_value()
     press(page, "Done", shown)
+    expect(page.locator("dialog")).to_have_count(0)
     return secret
 
 
@@ -183,7 +186,7 @@ def test_a_virtual_key_sees_only_itself(page, gw, up, key):
 
 def test_the_secret_is_kept_nowhere_and_forgotten(page, gw):
     sign_in(page, MASTER)
-    for name in ("Keys", "Teams", "Providers", "Files", "Traffic"):
+    for name in ("Keys", "Teams", "Providers", "Files", "Jobs", "Traffic"):
         page.get_by_role("link", name=name).click()
         expect(page.get_by_role("heading", name=name, level=1)).to_be_visible()
     kept = page.evaluate(
@@ -322,7 +325,7 @@ def test_a_regenerated_secret_is_shown_once(page):
     press(page, "Copy", shown)
     told(page, "Copied")
     page.keyboard.press("Escape")
-    expect(shown).to_have_count(0)
+    expect(page.locator("dialog")).to_have_count(0)
     assert "sk-a-new-secret" not in page.content()
 
 
@@ -430,6 +433,214 @@ def test_a_file_name_is_no_markup(page, gw, up, key):
     assert page.locator("td img").count() == 0
 
 
+def show_files_of(page, kind, name):
+    form = page.get_by_role("search", name="Filter files")
+    form.get_by_label("Files of").select_option(kind)
+    form.get_by_label(kind.title(), exact=True).fill(name)
+    press(page, "Filter", form)
+
+
+def test_the_master_key_looks_at_files_of_anybody(page, gw, up):
+    owners = {"team": {"team_id": "lookers"}, "user": {"user_id": "looker-ann"},
+              "key": {"key_alias": "looker"}}  # fmt: skip
+    gw.admin("POST", "/team/new", json=owners["team"])
+    for kind, owner in owners.items():
+        gw.upload(gw.new_key(**owner), filename=f"of-a-{kind}.txt")
+    sign_in(page, MASTER, "files")
+    for kind, owner in owners.items():
+        (name,) = owner.values()
+        form = page.get_by_role("search", name="Filter files")
+        form.get_by_label("Files of").select_option(kind)
+        offer = page.locator(f"datalist option[value='{name}']")
+        expect(offer).to_have_count(1)
+        show_files_of(page, kind, name)
+        expect(row(page, f"of-a-{kind}.txt")).to_be_visible()
+        expect(page.get_by_role("row")).to_have_count(2)
+        told(page, "Only a virtual key of this owner")
+        for name in ("Delete", "Download"):
+            expect(page.get_by_role("button", name=name)).to_have_count(0)
+    page.get_by_label("Files of").select_option("the master key")
+    press(page, "Filter")
+    expect(row(page, "of-a-key.txt")).to_have_count(0)
+    expect(page.get_by_text("Only a virtual key of this owner")).to_have_count(0)
+
+
+def test_files_of_a_key_that_is_in_a_team_are_found(page, gw, up):
+    gw.admin("POST", "/team/new", json={"team_id": "shared-team"})
+    gw.upload(gw.new_key(team_id="shared-team", key_alias="member"))
+    sign_in(page, MASTER, "files")
+    show_files_of(page, "key", "member")
+    told(page, "Files of team shared-team (the key member keeps its files there)")
+    expect(row(page, "a.txt")).to_be_visible()
+
+
+def test_files_of_a_key_follow_it_to_its_new_secret(page, gw, up):
+    key = gw.new_key(key_alias="renewed")
+    gw.upload(key, filename="before.txt")
+    assert gw.admin("POST", "/key/regenerate", json={"key": key}).status_code == 200
+    sign_in(page, MASTER, "files")
+    show_files_of(page, "key", "renewed")
+    expect(row(page, "before.txt")).to_be_visible()
+
+
+def test_files_of_an_owner_are_paged_and_filtered(page, gw, up):
+    key = gw.new_key(user_id="pages")
+    for i in range(27):
+        purpose = "assistants" if i == 5 else "vision"
+        gw.upload(key, filename=f"f{i}.txt", fields={"purpose": purpose})
+    sign_in(page, MASTER, "files")
+    show_files_of(page, "user", "pages")
+    expect(page.get_by_role("row")).to_have_count(26)
+    press(page, "Next")
+    expect(page.get_by_role("row")).to_have_count(3)
+    page.get_by_role("search").get_by_label("Purpose").fill("assistants")
+    press(page, "Filter")
+    expect(page.get_by_role("row")).to_have_count(2)
+    expect(row(page, "f5.txt")).to_be_visible()
+
+
+def test_a_secret_names_no_owner(page, gw):
+    secret = gw.new_key()
+    asked = []
+    page.on("request", lambda r: asked.append(r.url))
+    sign_in(page, MASTER, "files")
+    show_files_of(page, "key", secret)
+    told(page, "not by its secret")
+    assert not any(secret in url for url in asked)
+
+
+# --- jobs ---
+
+
+def begun_form(page, name):
+    page.get_by_text(name).click()
+    return page.get_by_role("form", name=name)
+
+
+def test_an_import_is_begun_and_followed_to_its_end(page, gw, up):
+    for i in range(3):
+        up.put(f"old-{i}.txt")
+    up.put("new.txt")
+    key = gw.new_key(user_id="importer")
+    sign_in(page, MASTER, "jobs")
+    form = begun_form(page, "Import files that a provider has")
+    form.get_by_label("Provider", exact=True).select_option("up")
+    form.get_by_label("For a").select_option("user")
+    form.get_by_label("User", exact=True).fill("importer")
+    form.get_by_label("Name begins with").fill("old-")
+    press(page, "Import", form)
+    done = row(page, "user importer")
+    expect(done).to_contain_text("done")
+    assert len(gw.call(key, "GET", "/v1/files").json()["data"]) == 3
+    done.get_by_role("button", name="Import").click()
+    shown = opened(page, "Job")
+    expect(shown).to_contain_text("adopted")
+    expect(shown).to_contain_text("prefix old-")
+
+
+def test_an_import_for_a_key_by_its_alias(page, gw, up):
+    up.put("for-a-key.txt")
+    key = gw.new_key(key_alias="importing-key")
+    sign_in(page, MASTER, "jobs")
+    form = begun_form(page, "Import files that a provider has")
+    form.get_by_label("Provider", exact=True).select_option("up")
+    form.get_by_label("For a").select_option("key")
+    form.get_by_label("Key", exact=True).fill("importing-key")
+    press(page, "Import", form)
+    told(page, "Import: begun")
+    until(lambda: gw.call(key, "GET", "/v1/files").json()["data"], "it is adopted")
+
+
+def test_a_reconcile_is_asked_about_before_it_deletes(page, gw, up):
+    stray = up.put("stray.txt")
+    sign_in(page, MASTER, "jobs")
+    form = begun_form(page, "Reconcile records")
+    form.get_by_label("Provider", exact=True).select_option("up")
+    press(page, "Reconcile", form)
+    reported = row(page, "Reconcile")
+    expect(reported).to_contain_text("done")
+    assert stray.id in up.files
+    reported.get_by_role("button", name="Reconcile").click()
+    shown = opened(page, "Job")
+    # Of what others left on this gateway, too, the page shows the first part.
+    expect(shown.get_by_role("table", name="Report")).to_be_visible()
+    press(page, "Close", shown)
+    form.get_by_label("What differs").select_option("delete")
+    press(page, "Reconcile", form)
+    press(page, "Cancel", opened(page, "Delete files without a record?"))
+    assert stray.id in up.files
+    press(page, "Reconcile", form)
+    press(page, "Delete", opened(page, "Delete files without a record?"))
+    until(lambda: stray.id not in up.files, "the stray is deleted")
+
+
+def test_a_job_is_stopped(page, gw, up):
+    release = threading.Event()
+    hold = on_head(call(lambda x: release.wait(30)))
+    up.fault(hold, method="GET", path="/v1/files$", times=9)
+    body = {"provider": "up", "owner": {"user_id": "stopper"}}
+    assert gw.admin("POST", "/admin/files/import", json=body).status_code == 202
+    sign_in(page, MASTER, "jobs")
+    job = row(page, "user stopper")
+    expect(job.get_by_role("progressbar", name="Import")).to_be_visible()
+    job.get_by_role("button", name="Stop").click()
+    press(page, "Stop it", opened(page, "Stop Import?"))
+    expect(job).to_contain_text("cancelled")
+    expect(job.get_by_role("button", name="Stop")).to_have_count(0)
+    release.set()
+
+
+def test_running_jobs_are_asked_after_while_they_are_seen(page):
+    stub = Stub()
+    stub.attach(page, "/admin/jobs")
+    page.clock.install()
+    sign_in(page, MASTER, "jobs")
+    bar = page.get_by_role("progressbar", name="Progress: Delete files").first
+    expect(bar).to_have_attribute("aria-valuenow", "40")
+    expect(bar).to_have_attribute("aria-valuemax", "160")
+
+    def asked():
+        return len([p for _, p, _ in stub.asked if p == "/admin/jobs"])
+
+    before = asked()
+    page.clock.run_for(2100)
+    until(lambda: page.evaluate("1") and asked() > before, "it is asked again")
+    page.get_by_role("link", name="Teams").click()
+    expect(page.get_by_role("heading", name="Teams", level=1)).to_be_visible()
+    page.evaluate("fetch('/ui')")
+    left = asked()
+    page.clock.run_for(20000)
+    page.evaluate("fetch('/ui')")
+    assert asked() == left
+
+
+def test_files_deleted_with_their_key_are_followed(page, gw, up):
+    key = gw.new_key(key_alias="doomed-key")
+    for i in range(3):
+        gw.upload(key, filename=f"{i}.txt")
+    sign_in(page, MASTER, "keys")
+    press(page, "doomed-key")
+    press(page, "Delete", opened(page, "doomed-key"))
+    asked = opened(page, "Delete doomed-key?")
+    asked.get_by_role("checkbox").check()
+    press(page, "Delete", asked)
+    job = opened(page, "Job")
+    expect(job).to_contain_text("Delete files")
+    expect(job).to_contain_text("3 of 3")
+    expect(job).to_contain_text("done")
+    assert up.files == {}
+
+
+def test_files_of_a_team_are_not_deleted_with_one_key(page, gw):
+    gw.new_key(key_alias="one-of-many", user_id="ann")
+    sign_in(page, MASTER, "keys")
+    press(page, "one-of-many")
+    press(page, "Delete", opened(page, "one-of-many"))
+    asked = opened(page, "Delete one-of-many?")
+    expect(asked).to_contain_text("Its files are its user's, and stay.")
+    expect(asked.get_by_role("checkbox")).to_have_count(0)
+
+
 # --- traffic and providers ---
 
 
@@ -462,8 +673,18 @@ def test_the_last_30_days_are_drawn_by_group(page):
 def test_providers_are_shown_with_their_state(page):
     Stub().attach(page, "/admin/providers")
     sign_in(page, MASTER, "providers")
-    expect(row(page, "azure")).to_contain_text("down")
+    expect(row(page, "azure")).to_contain_text("down, breaker open")
+    expect(row(page, "azure")).to_contain_text("5 failures in a row")
+    expect(row(page, "local")).to_contain_text("let through to try it")
+    expect(row(page, "openai")).to_contain_text("256 MB")
     expect(row(page, "openai (default)")).to_contain_text("3 GB")
+
+
+def test_providers_are_listed_by_the_gateway_itself(page, gw, up):
+    sign_in(page, MASTER, "providers")
+    expect(row(page, "up (default)")).to_contain_text("openai")
+    expect(page.get_by_role("row")).to_have_count(4)
+    expect(page.get_by_text("breaker")).to_have_count(0)
 
 
 def test_what_the_server_lacks_is_said(page):
@@ -485,14 +706,14 @@ def test_what_the_server_lacks_is_said(page):
 
 
 def test_every_control_has_a_name(page, gw, up):
-    Stub().attach(page, "/key/list", "/key/info", "/admin/usage")
+    Stub().attach(page, "/key/list", "/key/info", "/admin/usage", "/admin/jobs")
     sign_in(page, MASTER)
     gw.upload(MASTER)
     nameless = """() => [...document.querySelectorAll(
         'button, input, select, a, [role=meter], [role=img]')].filter((e) =>
         e.checkVisibility() && !(e.ariaLabel || e.textContent.trim() ||
         (e.labels && e.labels.length))).map((e) => e.outerHTML)"""
-    for name in ("Traffic", "Keys", "Files"):
+    for name in ("Traffic", "Keys", "Files", "Jobs"):
         page.get_by_role("link", name=name).click()
         expect(page.get_by_role("row").first).to_be_visible()
         assert page.evaluate(nameless) == []
@@ -522,11 +743,11 @@ def test_the_keyboard_alone_makes_a_key(page, gw):
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_a_phone_shows_cards_and_never_scrolls_sideways(page, scheme):
     Stub().attach(page, "/key/list", "/key/info", "/team/list", "/admin/usage",
-                  "/team/info", "/admin/providers")  # fmt: skip
+                  "/team/info", "/admin/providers", "/admin/jobs")  # fmt: skip
     page.set_viewport_size({"width": 390, "height": 844})
     page.emulate_media(color_scheme=scheme)
     sign_in(page, MASTER)
-    for name in ("Traffic", "Keys", "Teams", "Providers"):
+    for name in ("Traffic", "Keys", "Teams", "Providers", "Jobs"):
         page.get_by_role("link", name=name).click()
         expect(page.get_by_role("row").first).to_be_visible()
         wide = page.evaluate("document.documentElement.scrollWidth")

@@ -139,14 +139,33 @@ class Stub:
             for ago in range(30) for i, name in enumerate(names)
         ]}  # fmt: skip
 
+    def admin_jobs(self, said):
+        made = [("running", 40, 160), ("running", 1200, None), ("done", 9, 9),
+                ("failed", 3, 8), ("cancelled", 0, None)]  # fmt: skip
+        kinds = ["delete_files", "import", "reconcile"]
+        return {"object": "list", "has_more": False, "last_id": None, "data": [
+            {"id": f"job-{i:026d}", "object": "job", "kind": kinds[i % 3],
+             "state": state, "done": done, "total": total, "failed": i // 2,
+             "args": {"provider": "openai", "owner": f"k:{i:064x}", "prefix": "old/"},
+             "counts": {"adopted": done, "failures": i // 2},
+             "error": "provider 'openai' answered with status 500 again and again"
+             if state == "failed" else None, "created_at": 1_800_000_000,
+             "started_at": 1_800_000_000, "updated_at": None, "ended_at": None}
+            for i, (state, done, total) in enumerate(made)
+        ]}  # fmt: skip
+
     def admin_providers(self, said):
-        rows = [("openai", "openai", "up"), ("local", "disk", "up"),
-                ("azure", "azure", "down")]  # fmt: skip
+        rows = [("openai", "openai", "up", "closed", 0),
+                ("local", "disk", "on trial", "half_open", 1),
+                ("azure", "azure", "down", "open", 5)]  # fmt: skip
         return {"object": "list", "data": [
             {"name": name, "type": kind, "default": name == "openai", "state": state,
+             "breaker": breaker, "consecutive_failures": failures,
+             "opened_at": None if state == "up" else 1_800_000_000,
+             "bytes_under_way": GB // 4, "bytes_last_minute": GB,
              "operations": ["create", "get", "list", "delete", "content"],
              "max_file_bytes": GB // 2 if kind == "openai" else None,
              "today": {"requests": 1234, "errors": 5, "upload_bytes": 3 * GB,
                        "download_bytes": GB}}
-            for name, kind, state in rows
+            for name, kind, state, breaker, failures in rows
         ]}  # fmt: skip

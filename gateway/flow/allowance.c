@@ -107,7 +107,11 @@ static void on_extended(void *arg, const struct quota_verdict *v,
         else
             charge_refuse(a->who, v, &error);
     }
-    form_allow_no_more(a->form, &error);
+    /* It was asked ahead of the bytes: once more when they are there. */
+    if (error.err == GW_STORE_UNAVAILABLE && !form_beyond(a->form))
+        form_allow(a->form, a->held, 0);
+    else
+        form_allow_no_more(a->form, &error);
 }
 
 static void extend(struct allowance *a)

@@ -486,7 +486,8 @@ static size_t pull(void *arg, char *buf, size_t cap)
 
     size_t n;
 
-    if (left < f->low)
+    /* Without a mark ahead, bytes beyond the bound ask: hand_out_surplus(). */
+    if (f->low > 0 && left < f->low)
         ask_for_more(f);
     if (!f->surplus.n && cap >= PULL_MIN && left > 0) {
         n = pull_in_place(f, buf, cap, false);

@@ -98,8 +98,18 @@ static void on_head(void *arg, const struct upstream_head *h)
     struct content *c = t->data;
     struct http_fields f = {0};
     int64_t size = h->size >= 0 ? h->size : t->record->obj.bytes;
+    struct gw_error e = {0};
 
-    common_fields(t, c, h->content_type, &f);
+    if (h->content_encoding.n > LIMIT_FIELD_SHOWN) {
+        err_set(&e, GW_UPSTREAM_BAD_RESPONSE,
+                "the provider's answer has an overlong Content-Encoding");
+        txn_fail(t, &e);
+        return;
+    }
+    /* What is that long is no type. */
+    common_fields(
+        t, c,
+        h->content_type.n > LIMIT_FIELD_SHOWN ? STR_NULL : h->content_type, &f);
     if (h->content_encoding.n)
         http_fields_add(&f, t->arena, STR("Content-Encoding"),
                         arena_dup(t->arena, h->content_encoding));

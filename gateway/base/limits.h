@@ -67,6 +67,8 @@
 
 /* --- answers and errors --- */
 #define LIMIT_UPSTREAM_REPLY_BYTES (1 * MIB) /* a collected upstream reply */
+#define LIMIT_FIELD_SHOWN (1 * KIB) /* a header field of a provider's that is
+                                       handed on */
 #define LIMIT_LAST_BYTES (64 * KIB) /* read of an answer when a send failed */
 #define LIMIT_JSON_BODY_BYTES (1 * MIB)      /* an admin call's body */
 #define LIMIT_JSON_TEXT_BYTES (1 * MIB)      /* any text that is parsed */

@@ -2,6 +2,7 @@
 
 import pytest
 from fakes import pattern
+from fakes.openai import answer, on_head
 from gw import MB, refused
 
 DATA = bytes(range(256)) * 40
@@ -131,3 +132,20 @@ def test_a_file_gone_upstream_counts_as_deleted(gw, up, key):
     up.files.clear()
     assert gw.call(key, "DELETE", f"/v1/files/{made}").json()["deleted"] is True
     refused(gw.call(key, "DELETE", f"/v1/files/{made}"), 404)
+
+
+def test_an_overlong_type_is_none(gw, up, key):
+    made = gw.upload(key, DATA, "f" * 200, "/up/v1/files").json()["id"]
+    long = [("Content-Type", "a" * 32500)]
+    up.fault(on_head(answer(200, DATA, long)), path="/content")
+    reply = gw.call(key, "GET", f"/v1/files/{made}/content")
+    assert reply.status_code == 200 and reply.content == DATA
+    assert len(reply.headers["content-type"]) < 100
+
+
+def test_an_overlong_coding_is_no_answer(gw, up, key):
+    made = gw.upload(key, DATA, "a.bin", "/up/v1/files").json()["id"]
+    long = [("Content-Encoding", "a" * 2000)]
+    up.fault(on_head(answer(200, DATA, long)), path="/content")
+    reply = gw.call(key, "GET", f"/v1/files/{made}/content")
+    refused(reply, 502, "upstream_bad_response")

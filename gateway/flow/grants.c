@@ -224,8 +224,12 @@ static void deliver(void *arg)
 
     if (!w->is_cancelled && w->error.err == GW_OK) {
         pthread_mutex_lock(&slot->lock);
-        waits_again = !take(slot, w->op);
-        if (waits_again) { /* refused by a provider meanwhile */
+        waits_again = !slot->arena; /* refused by a provider meanwhile */
+        /* What was just got is used, whatever it says of its end: where the
+         * clocks differ, the provider is to judge. */
+        if (!waits_again)
+            copy_grant(w->op->arena, &slot->grant, &w->op->grant);
+        if (waits_again) {
             w->is_posted = false;
             DL_APPEND(slot->waits, w);
             begin_fetch(w->sv, slot);

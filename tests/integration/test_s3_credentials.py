@@ -165,3 +165,10 @@ def test_a_metadata_service_that_is_not_there_is_told(run, fake):
     refused(any_.send(gw, 5), 502)
     any_.nothing_is_left(gw)
     assert fake.seen == []
+
+
+def test_keys_that_have_ended_already_are_not_asked_for_again_and_again(run, metadata):
+    metadata.lifetime = -100
+    gw = run(**instance(metadata))
+    refused(any_.send(gw, 5), 502, "upstream_auth")
+    assert len(metadata.given) <= 3

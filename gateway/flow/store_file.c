@@ -43,6 +43,7 @@ static void end(struct store_file *s, bool releases_quota)
     if (s->hold.p && releases_quota)
         (void)quota_release(t->sv->redis, s->hold, on_released, NULL);
     lease_give_back(t->sv->leases, s->lease);
+    loop_timer_cancel(&s->retry);
     s->ops->ended(s->arg);
     metric_add(s->active, -1);
     t->on_break = NULL;
@@ -282,6 +283,16 @@ static void fill_entry(struct store_file *s)
     };
 }
 
+/* The provider tried last may have the file: its entry, and what is held under
+ * that id, are left to the sweeper. */
+static void leave_behind(struct store_file *s)
+{
+    lease_give_back(s->t->sv->leases, s->lease);
+    s->lease = NULL;
+    s->hold = STR_NULL;
+    s->id[0] = '\0';
+}
+
 /* Also for the next candidate: the hold is the same, the entry's provider
  * another. */
 void store_file_go(struct store_file *s, const struct provider_conf *p,
@@ -289,6 +300,8 @@ void store_file_go(struct store_file *s, const struct provider_conf *p,
 {
     struct txn *t = s->t;
 
+    if (s->id[0] && t->up && upstream_may_have_stored(t->up))
+        leave_behind(s);
     s->provider = p;
     s->facts = *facts;
     t->provider = p->name;

@@ -2,7 +2,8 @@
  *
  *     JOURNAL   what is about to be stored is noted, its quota held
  *     UPSTREAM  the bytes go to the provider; should it fail, another one may
- *               be tried: JOURNAL again, with the same id and hold
+ *               be tried: JOURNAL again, with the same id and hold, or with new
+ *               ones when the first may have the file
  *     RECORD    the file's record is written; retried while Redis is away
  *
  * Where the bytes come from, and how their quota is held, is the owner's

@@ -153,7 +153,7 @@ static void take_next(struct expirer *x)
 {
     const struct file_record *f;
 
-    if (x->next == x->n) {
+    if (x->next == x->n || x->sv->is_draining) {
         rest(x);
         return;
     }

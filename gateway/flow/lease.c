@@ -9,6 +9,8 @@
 
 /* Ids renewed by one command. */
 #define RENEW_BATCH 256
+/* Tried again so soon when it failed. */
+#define RETRY_MS 500
 
 struct lease_entry {
     struct lease_entry *prev, *next;
@@ -22,13 +24,17 @@ struct lease {
     struct loop_timer timer;
 };
 
+/* While Redis is away, again soon: leases end there all the same. */
 static void on_renewed(void *arg, bool changed, const struct gw_error *e)
 {
-    (void)arg;
+    struct services *sv = arg;
+
     (void)changed;
-    if (e->err != GW_OK)
-        log_warn("cannot renew the leases of uploads under way: %s",
-                 e->message);
+    if (e->err == GW_OK)
+        return;
+    log_warn("cannot renew the leases of uploads under way: %s", e->message);
+    if (sv->leases)
+        loop_timer_set(&sv->leases->timer, RETRY_MS);
 }
 
 /* Ids on their way into a command. */
@@ -44,7 +50,7 @@ static void renew(struct batch *b)
 
     if (b->n)
         (void)journal_renew(sv->redis, b->ids, b->n,
-                            sv->settings->journal.lease_ms, on_renewed, NULL);
+                            sv->settings->journal.lease_ms, on_renewed, sv);
     b->n = 0;
 }
 
@@ -90,6 +96,7 @@ void lease_close(struct lease *l)
 {
     ASSERT(!l->entries);
     loop_timer_release(&l->timer);
+    l->sv->leases = NULL;
     free(l);
 }
 

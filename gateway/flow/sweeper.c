@@ -4,10 +4,10 @@
  *     a deletion ─► removal
  *     known? ─yes─► settle
  *       └no─► delete by name ─► release
- *         └─► rivals? ─yes─► postpone
- *               └no─► list page ─► candidate ─► in the index? ─► next
- *                                      └no─► delete ─► release
- *                                        or adopt ─► settle
+ *         └─► list page ─► rivals? ─yes─► postpone
+ *               ▲            └no─► candidate ─► in the index? ─► next
+ *               └── no more ◄────────┘             └no─► delete ─► release
+ *                                                    or adopt ─► settle
  *
  * One entry at a time, one answer awaited at a time; an arena per entry.
  */
@@ -300,6 +300,22 @@ static void look_at_candidate(struct sweeper *s)
         release(s, "nothing_left", NULL);
 }
 
+/* A file on the page may be that of an upload under way, whose record is still
+ * to come. Its entry is there from before the first byte until after the
+ * record: so rivals are looked for between the page and the records. */
+static void on_rivals(void *arg, bool changed, const struct gw_error *e)
+{
+    struct sweeper *s = arg;
+
+    s->call = NULL;
+    if (e->err != GW_OK)
+        postpone(s, e->message);
+    else if (changed)
+        postpone(s, "an upload alike is under way");
+    else
+        look_at_candidate(s);
+}
+
 static void on_page(void *arg, const struct gw_error *e)
 {
     struct sweeper *s = arg;
@@ -311,7 +327,7 @@ static void on_page(void *arg, const struct gw_error *e)
     s->found = s->up->op.list;
     s->nfound = s->up->op.nlist;
     s->looked = 0;
-    look_at_candidate(s);
+    s->call = journal_has_rival(s->sv->redis, s->entry, on_rivals, s);
 }
 
 static const struct upstream_ops list_ops = {.done = on_page};
@@ -321,19 +337,6 @@ static void list_page(struct sweeper *s, struct str cursor)
     s->up = upstream_new(s->sv, s->work, s->provider, PROV_LIST);
     s->up->op.list_cursor = cursor;
     upstream_start(s->up, NULL, NULL, &list_ops, s);
-}
-
-static void on_rivals(void *arg, bool changed, const struct gw_error *e)
-{
-    struct sweeper *s = arg;
-
-    s->call = NULL;
-    if (e->err != GW_OK)
-        postpone(s, e->message);
-    else if (changed)
-        postpone(s, "an upload alike is under way");
-    else
-        list_page(s, STR(""));
 }
 
 /* --- a deletion --- */
@@ -385,7 +388,7 @@ static void mend(struct sweeper *s)
     if (s->entry->upstream_id.n && (caps & PROV_CAN_DELETE))
         delete_upstream(s, s->entry->upstream_id);
     else if (caps & PROV_CAN_LIST)
-        s->call = journal_has_rival(s->sv->redis, s->entry, on_rivals, s);
+        list_page(s, STR(""));
     else
         release(s, "unknown",
                 "the provider cannot list its files: one may be left there");
@@ -407,7 +410,7 @@ static void on_record(void *arg, const struct file_record *found,
 
 static void mend_next(struct sweeper *s)
 {
-    if (!s->leads) {
+    if (!s->leads || s->sv->is_draining) {
         rest(s);
         return;
     }
@@ -463,6 +466,13 @@ static void on_tick(void *arg)
     struct sweeper *s = arg;
 
     ASSERT(!s->arena);
+    if (s->sv->is_draining)
+        return;
+    /* After an outage whoever lives renews first. */
+    if (redis_up_ms(s->sv->redis) < s->sv->settings->journal.lease_ms / 2) {
+        loop_timer_set(&s->timer, FIRST_SWEEP_MS);
+        return;
+    }
     s->arena = arena_new();
     s->conf = settings_hold(s->sv->settings);
     s->call = journal_lead(s->sv->redis, s->process_id, lead_ms(s), on_lead, s);

@@ -65,7 +65,7 @@ struct redis {
     struct redis_resolve *resolve;
     struct event *resolve_event;
 
-    int64_t complained_ms;
+    int64_t complained_ms, up_since_ms;
     uint64_t commands;
     struct metric_series *up;
 };
@@ -361,6 +361,7 @@ static void on_greeted(void *arg, const struct redis_value *v UNUSED,
     if (r->calls.nwaiting > 0)
         return; /* that was not the PING yet */
     r->state = UP;
+    r->up_since_ms = loop_now_ms(r->loop);
     r->attempts = 0;
     r->backoff_ms = BACKOFF_FIRST_MS;
     metric_add(r->up, 1);
@@ -555,6 +556,11 @@ void redis_close(struct redis *r)
 bool redis_is_up(const struct redis *r)
 {
     return r->state == UP;
+}
+
+int64_t redis_up_ms(const struct redis *r)
+{
+    return r->state == UP ? loop_now_ms(r->loop) - r->up_since_ms : 0;
 }
 
 struct loop *redis_loop(const struct redis *r)

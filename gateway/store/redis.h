@@ -57,6 +57,8 @@ struct redis *redis_open(struct loop *l, const struct redis_options *o,
 /* All that wait fail; then it is gone. Not from a callback of its own. */
 void redis_close(struct redis *r);
 bool redis_is_up(const struct redis *r);
+/* For how long it has been without a break; 0: it is not. */
+int64_t redis_up_ms(const struct redis *r);
 struct loop *redis_loop(const struct redis *r);
 
 /* A handle of a command under way; gone when its callback ran. */

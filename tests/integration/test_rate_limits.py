@@ -328,7 +328,7 @@ def test_a_retrieval_takes_two_commands_in_one_round_trip(
 ):
     """One admits, one reads the record; the records of key and team are known.
     The place of a limited one is given back by a third, which nobody awaits."""
-    quiet = {"journal": {"lease": "1h", "sweep_interval": "1h"}}
+    quiet = {"journal": {"lease": "4s", "sweep_interval": "1h"}}
     more = {"redis": {"url": redis.url}, "workers": 1, **quiet}
     gw = start(config(more, up=fake))
     until(lambda: b"fm:{gw}:sweeper" in redis.command("KEYS", "fm:{gw}:*"),

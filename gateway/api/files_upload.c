@@ -46,16 +46,55 @@ static void use_candidate(struct upload *u, size_t i)
 
 static void begin(struct upload *u);
 
+/* Is it small enough for this provider, as far as is known? */
+static enum gw_err check_size(struct upload *u, const struct provider_conf *p,
+                              struct gw_error *e)
+{
+    int64_t max = p->max_file_bytes;
+    int64_t least =
+        u->spool ? spool_size(u->spool)
+                 : form_expected_bytes(u->t->form) - (int64_t)LIMIT_TAIL_BYTES;
+
+    if (!max || least <= max)
+        return GW_OK;
+    return err_set_param(e, GW_FILE_TOO_LARGE, "file",
+                         "the file is larger than the %lld bytes that '%s' "
+                         "takes",
+                         (long long)max, p->name);
+}
+
+/* The provider wants to know what is not known yet. */
+static bool must_spool(struct upload *u, const struct provider_conf *p)
+{
+    unsigned caps = provider_caps(p);
+    bool has_purpose = form_get(u->t->form, FORM_PURPOSE).p != NULL;
+
+    if (upload_batch_needs_spool(&u->batch, p))
+        return true;
+    /* A file that grows on its way cannot be held to the byte ahead. */
+    if (upload_batch_renames(&u->batch, p) &&
+        charge_has_storage_limit(&u->t->who))
+        return true;
+    if ((caps & PROV_NEEDS_FIELDS) && !has_purpose)
+        return true;
+    if (!(caps & PROV_NEEDS_LENGTH))
+        return false;
+    /* Relaying the client's own framing, the length is known if his was. */
+    return !(caps & PROV_FORM) || form_relay_length(u->t->form) < 0;
+}
+
 /* May the file be sent to the next candidate, too? */
 static bool can_go_on(struct upload *u, const char *next)
 {
     const struct provider_conf *p = settings_provider(u->t->conf, str_of(next));
+    struct gw_error e = {0};
 
+    if (check_size(u, p, &e) != GW_OK)
+        return false;
     if (u->spool)
-        return upload_batch_check_provider(&u->batch, p, NULL) == GW_OK;
+        return upload_batch_check_provider(&u->batch, p, &e) == GW_OK;
     return upstream_is_untouched(u->t->up) &&
-           pipe_total(form_pipe(u->t->form)) == 0 &&
-           !upload_batch_needs_spool(&u->batch, p);
+           pipe_total(form_pipe(u->t->form)) == 0 && !must_spool(u, p);
 }
 
 static bool try_next(void *arg, struct gw_error *e)
@@ -68,6 +107,7 @@ static bool try_next(void *arg, struct gw_error *e)
     log_msg(LOG_WARN, u->t->id, "'%s' failed, trying '%s': %s", u->t->provider,
             u->route.candidates[u->candidate + 1], e->message);
     use_candidate(u, u->candidate + 1);
+    form_limit(u->t->form, u->provider->max_file_bytes);
     begin(u);
     return true;
 }
@@ -198,8 +238,9 @@ static void on_spooled(void *arg, const struct gw_error *e)
             GW_OK) {
         ASSERT(!needs_fields && u->route.n > 0);
         use_candidate(u, 0);
-        if (upload_batch_check_provider(&u->batch, u->provider, &error) ==
-            GW_OK) {
+        if (check_size(u, u->provider, &error) == GW_OK &&
+            upload_batch_check_provider(&u->batch, u->provider, &error) ==
+                GW_OK) {
             begin(u);
             return;
         }
@@ -266,41 +307,6 @@ static enum gw_err on_fields(void *arg, struct gw_error *e)
                          now.candidates[0], u->route.candidates[0]);
 }
 
-static enum gw_err check_expected_size(struct upload *u, struct gw_error *e)
-{
-    struct form *f = u->t->form;
-    int64_t max = u->provider->max_file_bytes;
-    int64_t expected = form_expected_bytes(f);
-
-    form_limit(f, max);
-    if (max && expected > max + (int64_t)LIMIT_TAIL_BYTES)
-        return err_set_param(e, GW_FILE_TOO_LARGE, "file",
-                             "the file is larger than the %lld bytes that "
-                             "'%s' takes",
-                             (long long)max, u->provider->name);
-    return GW_OK;
-}
-
-/* The provider wants to know what is not known yet. */
-static bool must_spool(struct upload *u)
-{
-    unsigned caps = provider_caps(u->provider);
-    bool has_purpose = form_get(u->t->form, FORM_PURPOSE).p != NULL;
-
-    if (upload_batch_needs_spool(&u->batch, u->provider))
-        return true;
-    /* A file that grows on its way cannot be held to the byte ahead. */
-    if (upload_batch_renames(&u->batch, u->provider) &&
-        charge_has_storage_limit(&u->t->who))
-        return true;
-    if ((caps & PROV_NEEDS_FIELDS) && !has_purpose)
-        return true;
-    if (!(caps & PROV_NEEDS_LENGTH))
-        return false;
-    /* Relaying the client's own framing, the length is known if his was. */
-    return !(caps & PROV_FORM) || form_relay_length(u->t->form) < 0;
-}
-
 static void on_file(void *arg)
 {
     struct upload *u = arg;
@@ -318,15 +324,16 @@ static void on_file(void *arg)
     if (!needs_fields) {
         snprintf(t->reason, sizeof(t->reason), "%s", u->route.reason);
         use_candidate(u, 0);
-        if (check_expected_size(u, &e) != GW_OK) {
+        if (check_size(u, u->provider, &e) != GW_OK) {
             txn_fail(t, &e);
             return;
         }
+        form_limit(t->form, u->provider->max_file_bytes);
     }
     if (t->conf->checksums)
         form_hash(t->form);
     store_file_begin(&u->store, t, "upload", &store_ops, u);
-    if (needs_fields || must_spool(u))
+    if (needs_fields || must_spool(u, u->provider))
         begin_spool(u);
     else
         begin(u);

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from fakes.openai import OpenAI, after_bytes, answer, on_head, reset, stall
 from gw import MB, config, free_port, openai_provider, refused, until
-from wire import file_part, form, part, upload
+from wire import file_part, form, part, upload, upload_chunked
 
 FAILED = {"error": {"message": "out of order", "type": "server_error"}}
 
@@ -187,3 +187,32 @@ def test_when_all_are_out_that_is_told(start, three):
     refused(reply, 503, "upstream_unavailable")
     assert 1 <= int(reply.headers["retry-after"]) <= 60
     assert asked == {n: len(f.seen) for n, f in three.items()}
+
+
+def test_the_next_member_gets_what_it_can_take(start, fake):
+    """It wants the length, and less than this: a stream of unknown length does
+    not go on to it."""
+    members = [{"provider": "dead"}, {"provider": "up"}]
+    conf = config({"pools": {"all": {"members": members}}, "routing": {"default": "all"}}, up=fake)
+    conf["providers"]["dead"] = {**conf["providers"]["up"], "base_url": "http://127.0.0.1:9/v1"}
+    conf["providers"]["up"] |= {"upload_length": "required", "max_file_bytes": 1000}
+    gw = start(conf)
+    key = gw.new_key()
+    body = form(part("purpose", "vision"), file_part(b"z" * 3000, "a.bin"))
+    with gw.wire() as w:
+        refused(upload_chunked(w, key, body), 502, "upstream_unreachable")
+    with gw.wire() as w:
+        refused(upload(w, key, body), 413, "file_too_large")
+    assert not fake.files
+    assert gw.upload(key, b"z" * 900).status_code == 200
+
+
+def test_a_late_field_does_not_pass_the_bound_of_a_provider(start, fake):
+    rules = [{"match": {"purpose": "vision"}, "use": "up"}]
+    conf = config({"routing": {"rules": rules}}, up=fake)
+    conf["providers"]["up"]["max_file_bytes"] = 1000
+    gw = start(conf)
+    body = form(file_part(b"z" * 3000, "a.bin"), part("purpose", "vision"))
+    with gw.wire() as w:
+        refused(upload(w, gw.new_key(), body), 413, "file_too_large")
+    assert not fake.files

@@ -22,7 +22,7 @@
 /* Transactions that were broken off get so long to clean up behind them. */
 #define DRAIN_GRACE_MS 3000
 
-enum worker_phase { RUNNING, DRAINING, BREAKING_OFF };
+enum worker_phase { RUNNING, DRAINING, BREAKING_OFF, SAYING_GOODBYE };
 
 struct worker {
     struct worker_options o;
@@ -211,7 +211,8 @@ static void apply(void *arg)
     settings_drop(w->sv.settings);
     w->sv.settings = r->s;
     use_fixed_keys(w, r->s);
-    http_server_set_limits(w->server, &limits);
+    if (w->server)
+        http_server_set_limits(w->server, &limits);
     free(r);
 }
 
@@ -237,19 +238,31 @@ static void break_off(struct worker *w)
     txn_break_off_all(&w->sv);
 }
 
+static bool is_busy(const struct worker *w)
+{
+    return w->sv.ntransactions || w->sv.undos || w->sv.removals ||
+           (w->server && http_server_connections(w->server));
+}
+
+/* What is still to be told to Redis gets a tick to be told. */
+static void say_goodbye(struct worker *w)
+{
+    w->phase = SAYING_GOODBYE;
+    tally_write(w->sv.tally);
+    loop_timer_set(&w->drain, DRAIN_TICK_MS);
+}
+
 static void on_drain_tick(void *arg)
 {
     struct worker *w = arg;
     bool is_late = loop_now_ms(w->sv.loop) >= w->drain_until_ms;
-    size_t connections = w->server ? http_server_connections(w->server) : 0;
 
-    if (!w->sv.ntransactions && !connections && !w->sv.undos &&
-        !w->sv.removals) {
+    if (w->phase == SAYING_GOODBYE) {
         loop_stop(w->sv.loop);
         return;
     }
-    if (is_late && w->phase == BREAKING_OFF) {
-        loop_stop(w->sv.loop);
+    if (!is_busy(w) || (is_late && w->phase == BREAKING_OFF)) {
+        say_goodbye(w);
         return;
     }
     if (is_late)

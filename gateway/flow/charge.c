@@ -127,9 +127,8 @@ static void on_written(void *arg, bool changed, const struct gw_error *e)
         log_warn("statistics of some seconds are lost: %s", e->message);
 }
 
-static void write_all(void *arg)
+void tally_write(struct tally *t)
 {
-    struct tally *t = arg;
     struct quota_tally v[TALLY_MAX];
     struct row *r, *next;
     size_t n = 0;
@@ -152,7 +151,7 @@ void tally_add(struct tally *t, struct str scope,
     HASH_FIND(hh, t->rows, scope.p, scope.n, r);
     if (!r) {
         if (HASH_COUNT(t->rows) == TALLY_MAX)
-            write_all(t);
+            tally_write(t);
         if (!t->rows)
             loop_timer_set(&t->timer, TALLY_MS);
         r = xcalloc(1, sizeof(*r) + scope.n);
@@ -166,18 +165,28 @@ void tally_add(struct tally *t, struct str scope,
     r->sum.down += what->down;
 }
 
+static void on_tick(void *arg)
+{
+    tally_write(arg);
+}
+
 struct tally *tally_open(struct services *sv)
 {
     struct tally *t = xcalloc(1, sizeof(*t));
 
     t->sv = sv;
-    loop_timer_init(sv->loop, &t->timer, write_all, t);
+    loop_timer_init(sv->loop, &t->timer, on_tick, t);
     return t;
 }
 
 void tally_close(struct tally *t)
 {
-    write_all(t);
+    struct row *r, *next;
+
+    HASH_ITER (hh, t->rows, r, next) {
+        HASH_DEL(t->rows, r);
+        free(r);
+    }
     loop_timer_release(&t->timer);
     free(t);
 }

@@ -34,8 +34,10 @@ void charge_count_refusal(struct metrics *m, const struct gw_error *e);
 struct tally; /* one per worker */
 
 struct tally *tally_open(struct services *sv) MUSTCHECK;
-/* What was not written is, as far as Redis still answers. */
+/* What was not written is lost. */
 void tally_close(struct tally *t);
+/* Write now: at the end of the turn it leaves. */
+void tally_write(struct tally *t);
 /* Added to the scope's day: "k:…", "t:…", "p:<provider>" or "all". */
 void tally_add(struct tally *t, struct str scope,
                const struct quota_tally *what);

@@ -3,12 +3,13 @@
 import json
 import re
 import threading
+import time
 
 import pytest
 from fakes.metered import Metered
 from fakes.openai import after_bytes, after_sent, call, on_head, on_stored, reset, stall
 from gw import MB, config, refused, until
-from quota import new_team, of_today, scope, stored, until_used, use
+from quota import new_team, of_today, scope, stored, table, until_used, use
 from wire import chunked, file_part, form, form_around, form_type, part, upload
 
 PURPOSE = part("purpose", "vision")
@@ -508,3 +509,83 @@ def test_a_deletion_whose_answer_was_lost_is_finished(gw, fake, redis):
     assert fake.files == {}
     until_used(redis, scope(key), 0, 0)
     refused(gw.call(key, "GET", f"/v1/files/{made}"), 404)
+
+
+# --- edges ---
+
+
+def scripts_run(redis):
+    stats = redis.command("INFO", "commandstats")
+    return int(re.search(rb"cmdstat_evalsha:calls=(\d+)", stats).group(1))
+
+
+def test_a_pause_in_the_delimiter_asks_redis_for_nothing(start, fake, redis):
+    limits = {"min_rate": 0}
+    gw = start(config({"redis": {"url": redis.url}, "limits": limits}, up=fake))
+    key = gw.new_key(max_storage_bytes=10 * MB)
+    gw.upload(key)
+    body = form(part("purpose", "vision"), file_part(b"x" * 5000, "x.bin"))
+    cut = body.rindex(b"\r\n--") + 6
+    with gw.wire() as w:
+        w.head("POST", "/v1/files", key, Content_Type=form_type(), Content_Length=len(body))
+        w.send(body[:cut])
+        until(lambda: use(redis, scope(key))["held_files"] == 1, "it is held")
+        time.sleep(0.3)
+        w.send(body[cut : cut + 1])
+        time.sleep(0.3)
+        before = scripts_run(redis)
+        time.sleep(1)
+        assert scripts_run(redis) - before < 50  # it was thousands
+        w.send(body[cut + 1 :])
+        assert w.reply().status == 200
+
+
+def test_requests_are_counted_up_to_the_end(start, fake, redis):
+    gw = start(config({"redis": {"url": redis.url}}, up=fake))
+    key = gw.new_key()
+    for _ in range(5):
+        gw.upload(key)
+    gw.stop()
+    day = int(time.time() // 86400)
+    told = table(redis, f"fm:{{gw}}:day:{day}:{scope(key)}")
+    assert told["requests"] == 5
+
+
+@pytest.fixture
+def other_fake():
+    fake = Metered()
+    yield fake
+    fake.stop()
+
+
+def test_a_provider_that_may_have_the_file_is_not_forgotten(
+    start, fake, redis, other_fake
+):
+    """It took all of it, and said nothing: another one has the file now. What it
+    has is deleted, as nobody knows of it."""
+    conf = config(
+        {
+            "redis": {"url": redis.url},
+            "journal": {"lease": "2s", "sweep_interval": "500ms"},
+            "pools": {"all": {"members": [{"provider": "bad"}, {"provider": "up"}]}},
+            "routing": {
+                "default": "all",
+                "rules": [{"match": {"purpose": "batch", "filename": "*.x"}, "use": "all"}],
+            },
+        },
+        up=fake,
+        bad=other_fake,
+    )
+    conf["providers"]["bad"]["timeout"] = "1s"
+    gw = start(conf)
+    other_fake.fault(on_stored(stall), method="POST")
+    key = gw.new_key(max_storage_bytes=MB)
+    body = form(file_part(b"z" * 3000, "x.x"), part("purpose", "vision"))
+    with gw.wire() as w:
+        assert upload(w, key, body).status == 200
+    assert len(fake.files) == 1
+    until(lambda: not other_fake.files, "the other one's copy is deleted", 20)
+    entries = ["HLEN", "fm:{gw}:entries"]
+    until(lambda: redis.command(*entries) == b":0\r\n", "all is mended", 20)
+    until_used(redis, scope(key), 1, 3000)
+    assert len(fake.files) == 1

@@ -96,8 +96,9 @@ static int64_t expiry_min_s(const struct azure_conf *z)
 static unsigned caps_of(const struct provider_conf *c)
 {
     const struct azure_conf *z = own(c);
-    unsigned caps = PROV_CAN_ALL | PROV_OPENAI_BATCH | PROV_FORM |
-                    PROV_STRICT_FORM | PROV_HAS_RANGE | PROV_HAS_STATUS;
+    unsigned caps = PROV_CAN_ALL | PROV_CAN_BATCH | PROV_OPENAI_BATCH |
+                    PROV_FORM | PROV_STRICT_FORM | PROV_HAS_RANGE |
+                    PROV_HAS_STATUS;
 
     if (z->upload_length == LENGTH_REQUIRED)
         caps |= PROV_NEEDS_LENGTH;
@@ -312,9 +313,9 @@ static const struct conf_section section = {
 const struct provider_type provider_azure = {
     .name = "azure",
     .systems = "Azure OpenAI, dated api-version and v1",
-    .caps = PROV_CAN_ALL | PROV_OPENAI_BATCH | PROV_FORM | PROV_STRICT_FORM |
-            PROV_NO_LATE_EXPIRY | PROV_NEEDS_LENGTH | PROV_HAS_RANGE |
-            PROV_HAS_STATUS | PROV_CAN_GRANT,
+    .caps = PROV_CAN_ALL | PROV_CAN_BATCH | PROV_OPENAI_BATCH | PROV_FORM |
+            PROV_STRICT_FORM | PROV_NO_LATE_EXPIRY | PROV_NEEDS_LENGTH |
+            PROV_HAS_RANGE | PROV_HAS_STATUS | PROV_CAN_GRANT,
     .section = &section,
     .state_size = sizeof(struct azure_state),
     .check = check,

@@ -59,6 +59,9 @@ static void describe(struct prov_op *op, struct file_req *req)
         req->name = arena_cstr(op->arena, op->upstream_id);
         return;
     case PROV_GRANT:
+    case PROV_BATCH_CREATE:
+    case PROV_BATCH_GET:
+    case PROV_BATCH_CANCEL:
     case PROV_OPCODES:
         break;
     }

@@ -146,6 +146,9 @@ static void describe(struct prov_op *op, struct prov_exchange *x)
         google_auth_describe(op, &gcs_own(op)->auth, x);
         return;
     case PROV_CREATE:
+    case PROV_BATCH_CREATE:
+    case PROV_BATCH_GET:
+    case PROV_BATCH_CANCEL:
     case PROV_OPCODES:
         break;
     }
@@ -301,6 +304,9 @@ static enum gw_err read_answer(struct prov_op *op, const struct http_res *res,
         return read_content(op, res, e);
     case PROV_CREATE:
     case PROV_GRANT:
+    case PROV_BATCH_CREATE:
+    case PROV_BATCH_GET:
+    case PROV_BATCH_CANCEL:
     case PROV_OPCODES:
         break;
     }

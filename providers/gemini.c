@@ -253,6 +253,9 @@ static void describe(struct prov_op *op, struct prov_exchange *x)
         prov_field(op, x, "Accept", STR("application/json"));
         return;
     case PROV_GRANT:
+    case PROV_BATCH_CREATE:
+    case PROV_BATCH_GET:
+    case PROV_BATCH_CANCEL:
     case PROV_OPCODES:
         break;
     }
@@ -463,6 +466,9 @@ static enum gw_err read_answer(struct prov_op *op, enum gemini_step step,
         return step == AT_FIRST ? read_found(op, res, e)
                                 : read_content(op, res, e);
     case PROV_GRANT:
+    case PROV_BATCH_CREATE:
+    case PROV_BATCH_GET:
+    case PROV_BATCH_CANCEL:
     case PROV_OPCODES:
         break;
     }

@@ -60,7 +60,9 @@ static unsigned operation_of(const char *name)
 {
     unsigned code;
 
-    for (code = 0; code < PROV_OPCODES; code++)
+    if (str_eq_c(str_of(name), "batch"))
+        return PROV_CAN_BATCH;
+    for (code = 0; code < PROV_GRANT; code++)
         if (str_eq_c(str_of(name), prov_opcode_name(code)))
             return 1u << code;
     return 0;
@@ -68,14 +70,16 @@ static unsigned operation_of(const char *name)
 
 static unsigned operations_of(const struct openai_conf *o)
 {
+    const struct openai_vendor *v = vendor_of(o);
     unsigned caps = 0;
     size_t i;
 
     for (i = 0; i < o->operations.n; i++)
         caps |= operation_of(o->operations.v[i]);
-    if (o->operations.n == 0)
-        caps = vendor_of(o)->operations;
-    return caps ? caps : PROV_CAN_ALL;
+    if (o->operations.n)
+        return caps;
+    caps = v->operations ? v->operations : PROV_CAN_ALL;
+    return v->no_batches ? caps : caps | PROV_CAN_BATCH;
 }
 
 static bool has_key(const struct conf_pairs *pairs, const char *key)
@@ -335,7 +339,7 @@ static enum gw_err check_operations(const struct openai_conf *o,
         if (!operation_of(o->operations.v[i]))
             return err_set(e, GW_INVALID_VALUE,
                            "'operations' does not know '%s'; it may hold "
-                           "create, get, list, delete, content",
+                           "create, get, list, delete, content, batch",
                            o->operations.v[i]);
     return GW_OK;
 }
@@ -417,8 +421,8 @@ static const struct conf_key keys[] = {
     {.name = "auth_scheme", .type = CONF_STR, .offset = AT(auth_scheme),
      .def = "Bearer", .help = "the word before it; \"\": none"},
     {.name = "operations", .type = CONF_STR_LIST, .offset = AT(operations),
-     .help = "what it can do: any of create, get, list, delete, content; "
-             "empty: what the vendor can"},
+     .help = "what it can do: any of create, get, list, delete, content, "
+             "batch; empty: what the vendor can"},
     {.name = "trailing_slash", .type = CONF_ENUM, .offset = AT(trailing_slash),
      .choices = slash_choices,
      .help = "whether uploads and lists go to /files/"},
@@ -486,9 +490,9 @@ const struct provider_type provider_openai = {
                "Groq, xAI, Moonshot, Zhipu, SiliconFlow, DashScope, "
                "Perplexity, Cerebras, DigitalOcean, vLLM production-stack, "
                "AIBrix, Llama Stack, Doubleword, any OpenAI-compatible server",
-    .caps = PROV_CAN_ALL | PROV_OPENAI_BATCH | PROV_FORM | PROV_NEEDS_LENGTH |
-            PROV_NEEDS_FIELDS | PROV_HAS_RANGE | PROV_HAS_STATUS |
-            PROV_NO_LATE_EXPIRY,
+    .caps = PROV_CAN_ALL | PROV_CAN_BATCH | PROV_OPENAI_BATCH | PROV_FORM |
+            PROV_NEEDS_LENGTH | PROV_NEEDS_FIELDS | PROV_HAS_RANGE |
+            PROV_HAS_STATUS | PROV_NO_LATE_EXPIRY,
     .section = &section,
     .state_size = sizeof(struct openai_state),
     .check = check,

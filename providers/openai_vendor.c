@@ -46,7 +46,7 @@ static const char *const models[] = {"model", "target_model_names", NULL};
     X("groq",                                                                  \
       .base_url = "https://api.groq.com/openai/v1", .needs_length = true)      \
     X("xai",                                                                   \
-      .base_url = "https://api.x.ai/v1",                                       \
+      .base_url = "https://api.x.ai/v1", .no_batches = true,                   \
       .expiry = OPENAI_EXPIRY_FIRST, .needs_length = true,                     \
       .paging = OPENAI_PAGING_TOKEN, .page = 100,                              \
       .max_file_bytes = 50 * MEGA)                                             \
@@ -78,10 +78,12 @@ static const char *const models[] = {"model", "target_model_names", NULL};
       .max_file_bytes = 200 * MEGA, .retention_s = 7 * DAY_S)                  \
     X("digitalocean",                                                          \
       .base_url = "https://inference.do-ai.run/v1",                            \
-      .operations = CREATE, .upload_to = "/batches/files",                     \
+      .operations = CREATE, .no_batches = true,                                \
+      .upload_to = "/batches/files",                                           \
       .upload = OPENAI_UPLOAD_PRESIGNED, .needs_length = true,                 \
       .max_file_bytes = 200 * MEGA)                                            \
-    X("vllm-production-stack", .operations = CREATE | GET | CONTENT)           \
+    X("vllm-production-stack",                                                 \
+      .operations = CREATE | GET | CONTENT, .no_batches = true)                \
     X("aibrix", .paging = OPENAI_PAGING_CURSOR)                                \
     X("llama-stack",                                                           \
       .expiry = OPENAI_EXPIRY_BRACKETS, .paging = OPENAI_PAGING_CURSOR)        \
@@ -144,6 +146,8 @@ static void add_purposes(struct buf *out, const struct conf_pair *map)
 /* What few of them have. */
 static void add_rest(struct buf *out, const struct openai_vendor *v)
 {
+    if (v->no_batches)
+        buf_add_c(out, "; no batches");
     if (v->upload == OPENAI_UPLOAD_PRESIGNED)
         buf_add_c(out, "; upload: presigned");
     if (v->upload_to)

@@ -3,6 +3,7 @@
 #include "gateway/base/bug.h"
 #include "gateway/codec/mime.h"
 #include "gateway/codec/url.h"
+#include "providers/openai_batch.h"
 #include "providers/prov_util.h"
 
 /* One request and one response per operation. An upload is a form:
@@ -196,6 +197,11 @@ void openai_describe(struct prov_op *op, const struct openai_wire *w,
         describe_file(op, w, op->code == PROV_GET ? "GET" : "DELETE", "", x);
         prov_field(op, x, "Accept", STR("application/json"));
         return;
+    case PROV_BATCH_CREATE:
+    case PROV_BATCH_GET:
+    case PROV_BATCH_CANCEL:
+        openai_batch_describe(op, query_of(op, w, STR("")), x);
+        return;
     case PROV_GRANT:
     case PROV_OPCODES:
         break;
@@ -247,6 +253,14 @@ static enum gw_err read_file(struct prov_op *op, const struct openai_wire *w,
     const struct json *v = answer(op, w, res, e);
 
     return v ? file_obj_read(v, &op->file, e) : e->err;
+}
+
+static enum gw_err read_batch(struct prov_op *op, const struct openai_wire *w,
+                              const struct http_res *res, struct gw_error *e)
+{
+    const struct json *v = answer(op, w, res, e);
+
+    return v ? openai_batch_read(op, v, e) : e->err;
 }
 
 /* {"data": […]}, {"files": […]}, {"items": […]} or the array itself. */
@@ -343,8 +357,11 @@ enum gw_err openai_read(struct prov_op *op, const struct openai_wire *w,
      * empty, name another id, or hold the whole file. */
     if (op->code == PROV_DELETE)
         return GW_OK;
-    return op->code == PROV_LIST ? read_list(op, w, res, e)
-                                 : read_file(op, w, res, e);
+    if (op->code == PROV_LIST)
+        return read_list(op, w, res, e);
+    if ((1u << op->code) & PROV_CAN_BATCH)
+        return read_batch(op, w, res, e);
+    return read_file(op, w, res, e);
 }
 
 /* --- purposes --- */

@@ -14,9 +14,15 @@
 const char *prov_opcode_name(enum prov_opcode code)
 {
     static const char *const names[PROV_OPCODES] = {
-        [PROV_CREATE] = "create",   [PROV_GET] = "get",
-        [PROV_LIST] = "list",       [PROV_DELETE] = "delete",
-        [PROV_CONTENT] = "content", [PROV_GRANT] = "grant"};
+        [PROV_CREATE] = "create",
+        [PROV_GET] = "get",
+        [PROV_LIST] = "list",
+        [PROV_DELETE] = "delete",
+        [PROV_CONTENT] = "content",
+        [PROV_GRANT] = "grant",
+        [PROV_BATCH_CREATE] = "batch_create",
+        [PROV_BATCH_GET] = "batch_get",
+        [PROV_BATCH_CANCEL] = "batch_cancel"};
 
     return names[code];
 }

@@ -16,6 +16,7 @@
 #define FILEMUX_PROVIDERS_PROVIDER_H
 
 #include "gateway/base/conf.h"
+#include "gateway/codec/batch_obj.h"
 #include "gateway/codec/file_msg.h"
 #include "gateway/codec/file_obj.h"
 #include "gateway/codec/http_msg.h"
@@ -28,6 +29,9 @@ enum prov_opcode {
     PROV_CONTENT,
     PROV_GRANT, /* gets temporary credentials: op->grant. flow/grants asks for
                    it, before the other operations */
+    PROV_BATCH_CREATE,
+    PROV_BATCH_GET,
+    PROV_BATCH_CANCEL,
     PROV_OPCODES
 };
 
@@ -42,29 +46,32 @@ enum prov_cap {
     /* The instance's credentials are temporary: every other operation is given
      * what PROV_GRANT got, as op->grant. */
     PROV_CAN_GRANT = 1 << PROV_GRANT,
+    /* It runs batches over its files. */
+    PROV_CAN_BATCH =
+        1 << PROV_BATCH_CREATE | 1 << PROV_BATCH_GET | 1 << PROV_BATCH_CANCEL,
     /* The upload is a form: the client's own framing of the file and of what
      * follows it may be relayed as it came, under the client's boundary. */
-    PROV_FORM = 1 << 8,
+    PROV_FORM = 1 << 9,
     /* The upload's exact length must be known before it starts. */
-    PROV_NEEDS_LENGTH = 1 << 9,
+    PROV_NEEDS_LENGTH = 1 << 10,
     /* All form fields must be known before the upload starts. */
-    PROV_NEEDS_FIELDS = 1 << 10,
+    PROV_NEEDS_FIELDS = 1 << 11,
     /* create stores under op->object_name, so the upstream id is known before
      * the first byte is sent. */
-    PROV_NAMES_OBJECT = 1 << 11,
+    PROV_NAMES_OBJECT = 1 << 12,
     /* content honours a byte range. */
-    PROV_HAS_RANGE = 1 << 12,
+    PROV_HAS_RANGE = 1 << 13,
     /* A file's status can still change after create. */
-    PROV_HAS_STATUS = 1 << 13,
+    PROV_HAS_STATUS = 1 << 14,
     /* PROV_FORM: the fields behind the file are framed anew, for a part may
      * have no other headers than those that name it. */
-    PROV_STRICT_FORM = 1 << 14,
+    PROV_STRICT_FORM = 1 << 15,
     /* PROV_FORM: an expires_after behind the file is kept from the provider,
      * which does not take every one; filemux ends the file. */
-    PROV_NO_LATE_EXPIRY = 1 << 15,
+    PROV_NO_LATE_EXPIRY = 1 << 16,
     /* The lines of a batch file are OpenAI's requests: they may be checked, and
      * their models renamed. */
-    PROV_OPENAI_BATCH = 1 << 16,
+    PROV_OPENAI_BATCH = 1 << 17,
 };
 
 struct provider_type;
@@ -134,7 +141,8 @@ struct prov_op {
     void *state;               /* conf->type->state_size zeroed bytes */
     int64_t now_s;             /* wall clock, at every next() and reply() */
     struct prov_grant grant;   /* PROV_CAN_GRANT: to be used; or made */
-    struct str upstream_id;    /* get, delete, content */
+    struct str upstream_id;    /* get, delete, content; a batch's; for a new
+                                  batch that of the file that it reads */
     struct str shown_id;       /* stands for upstream_id in messages: our id;
                                   "" when there is none */
     struct str object_name;    /* create: the ULID of our id */
@@ -144,7 +152,10 @@ struct prov_op {
     int64_t range_first;       /* content: -1 none */
     int64_t range_last;        /* content: inclusive, -1 to the end */
     struct str if_none_match;  /* unused by most; "" */
-    struct str list_cursor;    /* list: "" is the first page */
+    /* batch_create: what the client asks for, an object; of its input_file_id
+     * upstream_id takes the place. */
+    const struct json *batch_request;
+    struct str list_cursor; /* list: "" is the first page */
 
     struct file_obj file;  /* create, get: the provider's object, id is
                               the provider's */
@@ -152,6 +163,7 @@ struct prov_op {
     size_t nlist;
     struct str next_cursor;  /* list: "" when it was the last page */
     struct str content_type; /* content: what the provider said */
+    struct batch_obj batch;  /* batch_…: ids are the provider's */
 };
 
 enum prov_step {
@@ -215,7 +227,8 @@ static inline unsigned provider_caps(const struct provider_conf *c)
     return c->type->caps_of ? c->type->caps_of(c) : c->type->caps;
 }
 
-/* "create", "get", "list", "delete", "content", "grant". */
+/* "create", "get", "list", "delete", "content", "grant", "batch_create",
+ * "batch_get", "batch_cancel". */
 const char *prov_opcode_name(enum prov_opcode code);
 
 #endif

@@ -316,6 +316,9 @@ static enum gw_err reply(struct prov_op *op, const struct http_res *http,
         return read_list(op, http, e);
     case PROV_CONTENT:
         return read_content(op, http, e);
+    case PROV_BATCH_CREATE:
+    case PROV_BATCH_GET:
+    case PROV_BATCH_CANCEL:
     case PROV_OPCODES:
         break;
     }

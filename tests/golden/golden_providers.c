@@ -3,8 +3,9 @@
  *     --- config [NAME]     the entry of `providers:`, without its name
  *     --- faults            expected: why that configuration is refused; or
  *     --- caps              expected, optional: what the instance can do
- *     --- operation         create, get, list, delete, content or grant, then
- *                           what it knows, "key: value" (see read_operation())
+ *     --- operation         create, get, list, delete, content, grant or
+ *                           batch_…, then what it knows, "key: value" (see
+ * read_operation())
  *     --- request N         expected: the exchange that the provider describes
  *     --- response N        what it is answered; "broken ERROR" when it failed
  *                           on the way
@@ -109,6 +110,7 @@ static const struct {
     {PROV_CAN_DELETE,     "delete"},
     {PROV_CAN_CONTENT,    "content"},
     {PROV_CAN_GRANT,      "grant"},
+    {PROV_CAN_BATCH,      "batch"},
     {PROV_FORM,           "form"},
     {PROV_NEEDS_LENGTH,   "needs_length"},
     {PROV_NEEDS_FIELDS,   "needs_fields"},
@@ -167,6 +169,7 @@ static void read_upload(struct golden_case *c, struct str lines,
 static void read_operation(struct golden_case *c, struct str lines,
                            struct prov_op *op)
 {
+    struct gw_error ignored = {0};
     struct str word;
     int code;
 
@@ -180,6 +183,8 @@ static void read_operation(struct golden_case *c, struct str lines,
     op->range_last = golden_number(c, lines, "range_last", -1);
     op->list_cursor = text_or_empty(c, lines, "cursor");
     op->file.bytes = -1;
+    op->batch_request = json_parse(
+        c->arena, text_or_empty(c, lines, "batch_request"), &ignored);
     op->grant.token = text_or_empty(c, lines, "token");
     op->grant.key_id = text_or_empty(c, lines, "key_id");
     op->grant.secret = text_or_empty(c, lines, "secret");
@@ -391,6 +396,15 @@ static void show_grant(struct buf *b, const struct prov_grant *g)
     buf_printf(b, "expires: %lld\n", (long long)g->expires_s);
 }
 
+static void show_batch(struct buf *b, const struct batch_obj *batch)
+{
+    show_line(b, "id", batch->id);
+    show_line(b, "status", batch->status);
+    show_line(b, "output_file_id", batch->output_file_id);
+    show_line(b, "error_file_id", batch->error_file_id);
+    show_line(b, "members", batch->members);
+}
+
 static void show_result(struct buf *b, const struct prov_op *op)
 {
     size_t i;
@@ -403,6 +417,8 @@ static void show_result(struct buf *b, const struct prov_op *op)
         buf_add_c(b, "streamed\n");
     else if (op->code == PROV_GRANT)
         show_grant(b, &op->grant);
+    if ((1u << op->code) & PROV_CAN_BATCH)
+        show_batch(b, &op->batch);
     show_line(b, "content_type", op->content_type);
     if (op->code != PROV_LIST)
         return;

@@ -1,0 +1,203 @@
+#include "gateway/codec/batch_obj.h"
+
+#include "gateway/base/bug.h"
+#include "gateway/codec/file_obj.h"
+
+/* Of a file full of faults the first ones tell enough. */
+#define ERRORS_MAX 100
+#define MEMBERS_BYTES (2 * MIB)
+#define STATUS_MAX 64
+
+static const char *const times[] = {
+    "in_progress_at", "expires_at", "finalizing_at", "completed_at",
+    "failed_at",      "expired_at", "cancelling_at", "cancelled_at",
+};
+
+struct cleaner {
+    batch_obj_clean *fn;
+    void *arg;
+};
+
+/* --- reading --- */
+
+static void put_text(struct json_out *j, const char *name, const struct json *v)
+{
+    json_put_str(j, name, json_str(json_get(v, name)));
+}
+
+static void put_time(struct json_out *j, const char *name, const struct json *v)
+{
+    int64_t at = file_obj_time(json_get(v, name));
+
+    if (at)
+        json_put_int(j, name, at);
+    else
+        json_put_null(j, name);
+}
+
+static void put_error(struct json_out *j, const struct json *v,
+                      const struct cleaner *c)
+{
+    struct str message = json_str(json_get(v, "message"));
+    int64_t line;
+
+    json_open(j, NULL, '{');
+    put_text(j, "code", v);
+    json_put_str(j, "message", message.p ? c->fn(c->arg, message) : message);
+    put_text(j, "param", v);
+    if (json_int(json_get(v, "line"), &line))
+        json_put_int(j, "line", line);
+    else
+        json_put_null(j, "line");
+    json_close(j);
+}
+
+static void put_errors(struct json_out *j, const struct json *v,
+                       const struct cleaner *c)
+{
+    const struct json *data = json_get(v, "data");
+    size_t i, n = MIN(json_count(data), (size_t)ERRORS_MAX);
+
+    if (!json_is_array(data)) {
+        json_put_null(j, "errors");
+        return;
+    }
+    json_open(j, "errors", '{');
+    json_put_cstr(j, "object", "list");
+    json_open(j, "data", '[');
+    for (i = 0; i < n; i++)
+        put_error(j, json_at(data, i), c);
+    json_close(j);
+    json_close(j);
+}
+
+/* Some leave them null until they know. */
+static void put_counts(struct json_out *j, const struct json *v)
+{
+    static const char *const names[] = {"total", "completed", "failed"};
+    size_t i;
+
+    json_open(j, "request_counts", '{');
+    for (i = 0; i < COUNTOF(names); i++) {
+        int64_t n;
+
+        json_put_int(j, names[i], json_int(json_get(v, names[i]), &n) ? n : 0);
+    }
+    json_close(j);
+}
+
+static void put_object(struct json_out *j, const char *name,
+                       const struct json *v)
+{
+    const struct json *member = json_get(v, name);
+
+    json_put(j, name, json_is_object(member) ? member : NULL);
+}
+
+static void put_members(struct json_out *j, const struct json *v,
+                        struct str status, const struct cleaner *c)
+{
+    size_t i;
+
+    json_open(j, NULL, '{');
+    put_text(j, "endpoint", v);
+    if (json_is_string(json_get(v, "model")))
+        put_text(j, "model", v);
+    put_errors(j, json_get(v, "errors"), c);
+    put_text(j, "completion_window", v);
+    json_put_str(j, "status", status);
+    json_put_int(j, "created_at", file_obj_time(json_get(v, "created_at")));
+    for (i = 0; i < COUNTOF(times); i++)
+        put_time(j, times[i], v);
+    put_counts(j, json_get(v, "request_counts"));
+    put_object(j, "usage", v);
+    put_object(j, "metadata", v);
+    json_close(j);
+}
+
+static struct str lower(struct arena *a, struct str s)
+{
+    char *p = arena_cstr(a, s);
+    size_t i;
+
+    for (i = 0; i < s.n; i++)
+        if (p[i] >= 'A' && p[i] <= 'Z')
+            p[i] = (char)(p[i] - 'A' + 'a');
+    return str_make(p, s.n);
+}
+
+/* An id that could be one; else there is none. */
+static struct str id_of(struct arena *a, const struct json *v, const char *name)
+{
+    struct str id = json_str(json_get(v, name));
+
+    if (!id.n || id.n > LIMIT_UPSTREAM_ID_BYTES)
+        return STR_NULL;
+    return arena_dup(a, id);
+}
+
+enum gw_err batch_obj_read(struct arena *a, const struct json *v,
+                           batch_obj_clean *clean, void *arg,
+                           struct batch_obj *out, struct gw_error *e)
+{
+    struct cleaner c = {clean, arg};
+    struct str status = json_str(json_get(v, "status"));
+    struct json_out j;
+    struct buf b;
+
+    *out = (struct batch_obj){
+        .id = id_of(a, v, "id"),
+        .input_file_id = id_of(a, v, "input_file_id"),
+        .output_file_id = id_of(a, v, "output_file_id"),
+        .error_file_id = id_of(a, v, "error_file_id"),
+    };
+    if (!out->id.p || !status.n || status.n > STATUS_MAX)
+        return err_set(e, GW_UPSTREAM_BAD_RESPONSE,
+                       "the provider's batch has no id or status");
+    out->status = lower(a, status);
+    buf_init(&b, MEMBERS_BYTES);
+    json_out_init(&j, &b);
+    put_members(&j, v, out->status, &c);
+    if (b.overflow)
+        err_set(e, GW_UPSTREAM_BAD_RESPONSE, "the provider's batch is too big");
+    else
+        out->members = arena_dup(a, buf_str(&b));
+    buf_release(&b);
+    return e->err;
+}
+
+bool batch_obj_is_over(struct str status)
+{
+    static const char *const last[] = {"completed", "failed", "expired",
+                                       "cancelled"};
+    size_t i;
+
+    for (i = 0; i < COUNTOF(last); i++)
+        if (str_eq_c(status, last[i]))
+            return true;
+    return false;
+}
+
+/* --- writing --- */
+
+void batch_obj_put(struct json_out *j, struct arena *a,
+                   const struct batch_obj *b, struct str provider)
+{
+    struct gw_error ignored = {0};
+    const struct json *v = json_parse(a, b->members, &ignored), *member;
+    struct str name;
+    void *at = NULL;
+
+    json_open(j, NULL, '{');
+    json_put_str(j, "id", b->id);
+    json_put_cstr(j, "object", "batch");
+    json_put_str(j, "input_file_id", b->input_file_id);
+    json_put_str(j, "output_file_id", b->output_file_id);
+    json_put_str(j, "error_file_id", b->error_file_id);
+    while ((member = json_next(v, &at, &name)))
+        json_put(j, arena_cstr(a, name), member);
+    json_open(j, "filemux", '{');
+    json_put_str(j, "provider", provider);
+    json_close(j);
+    json_close(j);
+}

@@ -1,0 +1,116 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "gateway/codec/batch_obj.h"
+
+static struct arena *arena;
+
+static int setup(void **st)
+{
+    (void)st;
+    arena = arena_new();
+    return 0;
+}
+
+static int teardown(void **st)
+{
+    (void)st;
+    arena_free(arena);
+    return 0;
+}
+
+static struct str shout(void *arg, struct str text)
+{
+    return arena_printf(arg, "%.*s!", STR_ARG(text));
+}
+
+static enum gw_err read_text(struct str text, struct batch_obj *out)
+{
+    struct gw_error e = {0};
+    const struct json *v = json_parse(arena, text, NULL);
+
+    assert_non_null(v);
+    return batch_obj_read(arena, v, shout, arena, out, &e);
+}
+
+static void test_without_an_id_and_a_status_it_is_no_batch(void **st)
+{
+    static const char *const texts[] = {"[]",
+                                        "{}",
+                                        "7",
+                                        "{\"id\":\"b\"}",
+                                        "{\"status\":\"failed\"}",
+                                        "{\"id\":\"\",\"status\":\"failed\"}",
+                                        "{\"id\":7,\"status\":\"x\"}"};
+    struct batch_obj b;
+    size_t i;
+
+    (void)st;
+    for (i = 0; i < COUNTOF(texts); i++)
+        assert_int_equal(read_text(str_of(texts[i]), &b),
+                         GW_UPSTREAM_BAD_RESPONSE);
+    assert_int_equal(read_text(STR("{\"id\":\"b\",\"status\":\"failed\"}"), &b),
+                     GW_OK);
+}
+
+static void test_it_is_shown_with_other_ids_and_all_its_members(void **st)
+{
+    struct batch_obj b;
+    struct json_out j;
+    struct buf out;
+
+    (void)st;
+    assert_int_equal(
+        read_text(STR("{\"id\":\"b\",\"status\":\"FAILED\",\"endpoint\":\"/x\","
+                      "\"input_file_id\":\"f\",\"output_file_id\":\"\","
+                      "\"errors\":{\"data\":[{\"message\":\"no\"}]},"
+                      "\"request_counts\":null,\"error_blob\":\"https://x\"}"),
+                  &b),
+        GW_OK);
+    assert_null(b.output_file_id.p);
+    b.id = STR("ours");
+    b.input_file_id = STR("in");
+    buf_init(&out, MIB);
+    json_out_init(&j, &out);
+    batch_obj_put(&j, arena, &b, STR("up"));
+    assert_string_equal(
+        arena_cstr(arena, buf_str(&out)),
+        "{\"id\":\"ours\",\"object\":\"batch\",\"input_file_id\":\"in\","
+        "\"output_file_id\":null,\"error_file_id\":null,\"endpoint\":\"/x\","
+        "\"errors\":{\"object\":\"list\",\"data\":[{\"code\":null,"
+        "\"message\":\"no!\",\"param\":null,\"line\":null}]},"
+        "\"completion_window\":null,\"status\":\"failed\",\"created_at\":0,"
+        "\"in_progress_at\":null,\"expires_at\":null,\"finalizing_at\":null,"
+        "\"completed_at\":null,\"failed_at\":null,\"expired_at\":null,"
+        "\"cancelling_at\":null,\"cancelled_at\":null,\"request_counts\":{"
+        "\"total\":0,\"completed\":0,\"failed\":0},\"usage\":null,"
+        "\"metadata\":null,\"filemux\":{\"provider\":\"up\"}}");
+    buf_release(&out);
+}
+
+static void test_what_is_over_is_told_from_what_is_not(void **st)
+{
+    (void)st;
+    assert_true(batch_obj_is_over(STR("completed")));
+    assert_true(batch_obj_is_over(STR("failed")));
+    assert_true(batch_obj_is_over(STR("expired")));
+    assert_true(batch_obj_is_over(STR("cancelled")));
+    assert_false(batch_obj_is_over(STR("cancelling")));
+    assert_false(batch_obj_is_over(STR("finalizing")));
+    assert_false(batch_obj_is_over(STR("")));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_without_an_id_and_a_status_it_is_no_batch),
+        cmocka_unit_test(test_it_is_shown_with_other_ids_and_all_its_members),
+        cmocka_unit_test(test_what_is_over_is_told_from_what_is_not),
+    };
+
+    return cmocka_run_group_tests(tests, setup, teardown);
+}

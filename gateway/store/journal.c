@@ -32,6 +32,7 @@ static const struct str quota_keys[] = {QUOTA_KEYS};
 static const char *const kinds[] = {
     [JOURNAL_UPLOAD] = "upload",
     [JOURNAL_DELETE] = "delete",
+    [JOURNAL_BATCH] = "batch",
 };
 
 /* What the calls remember (redis_room). */

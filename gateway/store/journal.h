@@ -18,10 +18,10 @@
 #include "gateway/base/buf.h"
 #include "gateway/store/redis.h"
 
-enum journal_kind { JOURNAL_UPLOAD, JOURNAL_DELETE };
+enum journal_kind { JOURNAL_UPLOAD, JOURNAL_DELETE, JOURNAL_BATCH };
 struct journal_entry {
     enum journal_kind kind;
-    struct str id; /* the file id of ours */
+    struct str id; /* the id of ours: a file's, or a batch's */
     struct str owner, key_hash;
     struct str provider;
     struct str upstream_id; /* where the provider lets us name it; else "" */

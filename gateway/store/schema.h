@@ -20,6 +20,9 @@
  *  fm:{o:<owner>}:idx:v:<provider>            zset 0  the same, of one provider            with the record  file_store
  *  fm:{o:<owner>}:idx:pv:<purpose>:<provider> zset 0  both                                 with the record  file_store
  *  fm:{u:<provider>}:<upstream id>            string  "<owner> <file id>"                  with the record  file_store
+ *  fm:{o:<owner>}:b:<batch id>                string  batch record, JSON                    for ever         batch_store
+ *  fm:{o:<owner>}:bidx                        zset 0  "<ulid> <batch id>": all             with the record  batch_store
+ *  fm:{o:<owner>}:bidx:v:<provider>           zset 0  the same, of one provider            with the record  batch_store
  *
  *  fm:{expiry}                                zset    "<owner> <file id>", score it ends (s) with the record  expiry
  *
@@ -61,6 +64,9 @@
 #define SCHEMA_INDEX_PURPOSE "fm:{o:%}:idx:p:%"
 #define SCHEMA_INDEX_PROVIDER "fm:{o:%}:idx:v:%"
 #define SCHEMA_INDEX_BOTH "fm:{o:%}:idx:pv:%:%"
+#define SCHEMA_BATCH "fm:{o:%}:b:%"
+#define SCHEMA_BATCH_INDEX "fm:{o:%}:bidx"
+#define SCHEMA_BATCH_PROVIDER "fm:{o:%}:bidx:v:%"
 #define SCHEMA_UPSTREAM "fm:{u:%}:%"
 /* What all that begin with {gw} do; scripts/include/counters.lua knows the
  * names behind it of what it counts. */

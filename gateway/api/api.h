@@ -15,6 +15,11 @@ void files_delete(struct txn *t);
 void files_content(struct txn *t);
 void files_copy(struct txn *t);
 
+void batches_create(struct txn *t);
+void batches_list(struct txn *t);
+void batches_get(struct txn *t);
+void batches_cancel(struct txn *t);
+
 void keys_generate(struct txn *t);
 void keys_info(struct txn *t);
 void keys_list(struct txn *t);

@@ -23,6 +23,7 @@
 #include "gateway/flow/removal.h"
 #include "gateway/flow/upstream.h"
 #include "gateway/store/expiry.h"
+#include "gateway/store/batch_store.h"
 #include "gateway/store/file_store.h"
 #include "gateway/store/quota.h"
 
@@ -408,6 +409,23 @@ static void on_record(void *arg, const struct file_record *found,
         mend(s);
 }
 
+/* Which of a provider's batches it would be, nobody can tell: it is left to
+ * end there. */
+static void on_batch(void *arg, const struct batch_record *found,
+                     const struct gw_error *e)
+{
+    struct sweeper *s = arg;
+
+    s->call = NULL;
+    if (e->err != GW_OK)
+        postpone(s, e->message);
+    else if (found)
+        release(s, "recorded", NULL);
+    else
+        release(s, "unknown",
+                "a batch may run at the provider that nobody knows");
+}
+
 static void mend_next(struct sweeper *s)
 {
     if (!s->leads || s->sv->is_draining) {
@@ -427,8 +445,12 @@ static void mend_next(struct sweeper *s)
         finish_deletion(s);
         return;
     }
-    s->call = file_store_get(s->sv->redis, s->work, s->entry->owner,
-                             s->entry->id, on_record, s);
+    if (s->entry->kind == JOURNAL_BATCH)
+        s->call = batch_store_get(s->sv->redis, s->work, s->entry->owner,
+                                  s->entry->id, on_batch, s);
+    else
+        s->call = file_store_get(s->sv->redis, s->work, s->entry->owner,
+                                 s->entry->id, on_record, s);
 }
 
 /* --- a sweep --- */

@@ -28,6 +28,8 @@ class Azure(OpenAI):
         self._check_auth(x)
         self._check_version(x)
         path = x.head.path.removeprefix(self.base)
+        if path != x.head.path and self._batch_route(x, path):
+            return
         m = re.fullmatch(r"/files(?:/([^/]+)(/content)?)?", path)
         if path == x.head.path or not m:
             raise Refused(404, "Resource not found", code="404")

@@ -21,6 +21,7 @@ import threading
 import time
 
 from . import pattern
+from .batches import Batches
 from .form import File, Refused, read_form
 from .http import Body, Gone, Pace, Server, Violation, head_bytes
 
@@ -259,10 +260,11 @@ class Exchange:
         self.at("sent", self.seen.sent)
 
 
-class OpenAI(Server):
+class OpenAI(Batches, Server):
     def __init__(self, api_key="sk-upstream", keep=True, tls=None):
         self.api_key, self.keep = api_key, keep
         self.files = {}  # id -> Stored, in the order of their making
+        self.batches = {}  # id -> Batch, the same
         self.seen = []
         self.faults = []
         self.read_rate = self.write_rate = 0  # bytes per second; 0: no bound
@@ -354,6 +356,8 @@ class OpenAI(Server):
 
     def _route(self, x):
         self._check_auth(x)
+        if self._batch_route(x, x.head.path.removeprefix("/v1")):
+            return
         m = re.fullmatch(r"/v1/files(?:/([^/]+)(/content)?)?", x.head.path)
         if not m:
             raise Refused(404, f"Invalid URL ({x.head.method} {x.head.path})")

@@ -1,0 +1,398 @@
+/* batches.c -- create, retrieve and cancel batches.
+ *
+ * What is asked of a provider goes on when the client hangs up: a batch that
+ * was made is recorded, and so is every file that it made.
+ */
+#include "gateway/api/api.h"
+
+#include "gateway/base/clock.h"
+#include "gateway/codec/fileid.h"
+#include "gateway/flow/batch_look.h"
+#include "gateway/flow/lease.h"
+
+#define REPLY_BYTES ((size_t)LIMIT_UPSTREAM_REPLY_BYTES * 2)
+
+/* Of one batch. */
+struct single {
+    struct batch_look look;
+    struct batch_record known; /* retrieve, cancel: before it is looked at */
+    const struct provider_conf *provider;
+    enum prov_opcode code;
+    char id[LIMIT_ID_BYTES + 1];
+    struct journal_entry entry;
+    struct lease_entry *lease;
+    const struct json *request;
+};
+
+/* --- answers --- */
+
+static void reply_batch(struct txn *t, const struct batch_record *b)
+{
+    struct buf body;
+    struct json_out j;
+
+    buf_init(&body, REPLY_BYTES);
+    json_out_init(&j, &body);
+    batch_obj_put(&j, t->arena, &b->obj, b->provider);
+    txn_reply_json(t, 200, buf_str(&body));
+    buf_release(&body);
+}
+
+static void reply_no_such_batch(struct txn *t)
+{
+    struct gw_error e = {0};
+    struct str id = t->param;
+
+    if (!str_is_utf8(id) || id.n > LIMIT_ID_BYTES)
+        id = STR_NULL;
+    err_set_param(&e, GW_BATCH_NOT_FOUND, "id", "no such batch '%.*s'",
+                  STR_ARG(id));
+    txn_fail(t, &e);
+}
+
+/* The configured provider that runs batches; NULL after having answered why it
+ * cannot be used. */
+static const struct provider_conf *usable_provider(struct txn *t,
+                                                   struct str name)
+{
+    const struct provider_conf *p = settings_provider(t->conf, name);
+    struct gw_error e = {0};
+
+    if (!vkey_may_use(t->vkey, t->vteam, name))
+        err_set(&e, GW_PROVIDER_NOT_ALLOWED,
+                "this API key may not use the provider '%.*s'", STR_ARG(name));
+    else if (!p)
+        err_set(&e, GW_UPSTREAM_UNREACHABLE,
+                "the provider '%.*s' is no longer configured", STR_ARG(name));
+    else if (!(provider_caps(p) & PROV_CAN_BATCH))
+        err_set(&e, GW_UNSUPPORTED_OPERATION,
+                "provider '%.*s' does not run batches", STR_ARG(name));
+    if (e.err == GW_OK)
+        return p;
+    txn_fail(t, &e);
+    return NULL;
+}
+
+/* --- one batch --- */
+
+static void on_released(void *arg, bool changed, const struct gw_error *e)
+{
+    (void)arg;
+    (void)changed;
+    if (e->err != GW_OK)
+        log_warn("cannot end the journal's entry of a batch, the sweeper "
+                 "will: %s",
+                 e->message);
+}
+
+/* Its own hold on the transaction ends. */
+static void end_single(struct txn *t, struct single *s, bool is_settled)
+{
+    lease_give_back(t->sv->leases, s->lease);
+    s->lease = NULL;
+    if (s->code == PROV_BATCH_CREATE && is_settled)
+        (void)quota_release(t->sv->redis, str_of(s->id), on_released, NULL);
+    t->on_break = NULL;
+    txn_drop(t);
+}
+
+static void break_single(struct txn *t)
+{
+    struct single *s = t->data;
+
+    batch_look_abort(&s->look);
+    txn_fail_plain(t, GW_DRAINING);
+    end_single(t, s, false);
+}
+
+/* Whether an answer that did not come would have been a batch is not known. */
+static bool may_run(const struct gw_error *e)
+{
+    return e->err == GW_UPSTREAM_BROKEN || e->err == GW_UPSTREAM_TIMEOUT ||
+           e->err == GW_UPSTREAM_BAD_RESPONSE;
+}
+
+static void fail_single(struct txn *t, struct single *s,
+                        const struct gw_error *e)
+{
+    struct gw_error error = *e;
+
+    if (s->code == PROV_BATCH_GET) {
+        log_msg(LOG_WARN, t->id, "cannot look at a batch at '%s': %s",
+                t->provider, e->message);
+        reply_batch(t, &s->known);
+        return;
+    }
+    if (s->code == PROV_BATCH_CREATE && may_run(e))
+        log_msg(LOG_WARN, t->id,
+                "a batch may run at '%s' that nobody knows: %s", t->provider,
+                e->message);
+    if (s->code == PROV_BATCH_CANCEL && e->err == GW_FILE_NOT_FOUND)
+        err_set_param(&error, GW_BATCH_NOT_FOUND, "id", "%s", e->message);
+    txn_fail(t, &error);
+}
+
+static void on_looked(void *arg, const struct gw_error *e)
+{
+    struct txn *t = arg;
+    struct single *s = t->data;
+    bool is_lost = e->err != GW_OK && batch_look_is_made(&s->look);
+
+    if (e->err == GW_OK)
+        reply_batch(t, &s->look.record);
+    else
+        fail_single(t, s, e);
+    end_single(t, s, !is_lost);
+}
+
+static void start_single(struct txn *t, struct single *s)
+{
+    txn_goto(t, TXN_UPSTREAM);
+    batch_look_start(&s->look, t->sv, t->arena, s->provider, s->code, on_looked,
+                     t);
+}
+
+static void hold_single(struct txn *t, struct single *s)
+{
+    t->data = s;
+    txn_hold(t);
+    t->on_break = break_single;
+}
+
+/* --- retrieve, cancel --- */
+
+static void on_batch(void *arg, const struct batch_record *found,
+                     const struct gw_error *e)
+{
+    struct txn *t = arg;
+    struct single *s = t->data;
+
+    t->store_call = NULL;
+    if (e->err != GW_OK) {
+        txn_fail(t, e);
+        return;
+    }
+    if (!found ||
+        (t->path_provider.p && !str_eq(t->path_provider, found->provider))) {
+        reply_no_such_batch(t);
+        return;
+    }
+    t->provider = arena_cstr(t->arena, found->provider);
+    s->provider = usable_provider(t, found->provider);
+    if (!s->provider)
+        return;
+    s->known = s->look.record = *found;
+    if (s->code == PROV_BATCH_GET && found->is_final) {
+        reply_batch(t, found);
+        return;
+    }
+    hold_single(t, s);
+    start_single(t, s);
+}
+
+static void find_batch(struct txn *t, enum prov_opcode code)
+{
+    struct single *s = arena_new_of(t->arena, struct single);
+    struct fileid id;
+
+    /* What is not an id of ours is not looked up at all. */
+    if (!fileid_parse(FILEID_BATCH, t->param, &id)) {
+        reply_no_such_batch(t);
+        return;
+    }
+    s->code = code;
+    t->data = s;
+    txn_goto(t, TXN_STORE);
+    t->store_call = batch_store_get(t->sv->redis, t->arena, t->vkey->owner,
+                                    t->param, on_batch, t);
+}
+
+void batches_get(struct txn *t)
+{
+    find_batch(t, PROV_BATCH_GET);
+}
+
+void batches_cancel(struct txn *t)
+{
+    find_batch(t, PROV_BATCH_CANCEL);
+}
+
+/* --- create --- */
+
+static void on_held(void *arg, const struct quota_verdict *v,
+                    const struct gw_error *e)
+{
+    struct txn *t = arg;
+    struct single *s = t->data;
+
+    (void)v; /* it takes nothing, so nothing can be refused */
+    s->look.call = NULL;
+    if (e->err != GW_OK) {
+        txn_fail(t, e);
+        end_single(t, s, true);
+        return;
+    }
+    start_single(t, s);
+}
+
+static void fill_record(struct txn *t, struct single *s,
+                        const struct file_record *f)
+{
+    struct batch_record *b = &s->look.record;
+    size_t i;
+
+    fileid_mint(FILEID_BATCH, s->provider->ns, clock_wall_ms(), s->id);
+    *b = (struct batch_record){
+        .obj = {.id = str_of(s->id), .input_file_id = f->obj.id},
+        .owner = t->vkey->owner,
+        .key_hash = t->is_master ? STR("master") : str_of(t->vkey->hash),
+        .provider = str_of(s->provider->name),
+        .nscopes = t->who.n,
+    };
+    for (i = 0; i < t->who.n; i++)
+        b->scopes[i] = t->who.v[i].id;
+    s->look.request = s->request;
+    s->look.upstream_file_id = f->upstream_id;
+}
+
+/* What is about to be made is noted before it is. */
+static void note(struct txn *t, struct single *s)
+{
+    const struct batch_record *b = &s->look.record;
+    struct quota_amount nothing = {0};
+
+    s->entry = (struct journal_entry){
+        .kind = JOURNAL_BATCH,
+        .id = b->obj.id,
+        .owner = b->owner,
+        .key_hash = b->key_hash,
+        .provider = b->provider,
+        .upstream_id = STR(""),
+        .filename = STR(""),
+        .purpose = STR("batch"),
+        .content_type = STR(""),
+        .begun_ms = clock_wall_ms(),
+    };
+    hold_single(t, s);
+    s->lease = lease_take(t->sv->leases, b->obj.id);
+    txn_goto(t, TXN_JOURNAL);
+    s->look.call = quota_hold(t->sv->redis, b->obj.id, &t->who, &nothing,
+                              &s->entry, t->conf->journal.lease_ms, on_held, t);
+}
+
+static void refuse_file(struct txn *t, struct str id)
+{
+    struct gw_error e = {0};
+
+    if (id.n > LIMIT_ID_BYTES)
+        id = STR_NULL;
+    err_set_param(&e, GW_FILE_NOT_FOUND, "input_file_id", "no such file '%.*s'",
+                  STR_ARG(id));
+    txn_fail(t, &e);
+}
+
+static void on_input(void *arg, const struct file_record *f,
+                     const struct gw_error *e)
+{
+    struct txn *t = arg;
+    struct single *s = t->data;
+    struct file_record *input = arena_new_of(t->arena, struct file_record);
+
+    t->store_call = NULL;
+    if (e->err != GW_OK) {
+        txn_fail(t, e);
+        return;
+    }
+    if (!f || (f->obj.expires_at && f->obj.expires_at <= clock_wall_s()) ||
+        (t->path_provider.p && !str_eq(t->path_provider, f->obj.provider))) {
+        refuse_file(t, json_str(json_get(s->request, "input_file_id")));
+        return;
+    }
+    *input = *f;
+    t->provider = arena_cstr(t->arena, f->obj.provider);
+    s->provider = usable_provider(t, f->obj.provider);
+    if (!s->provider)
+        return;
+    fill_record(t, s, input);
+    t->file_id = str_of(s->id);
+    note(t, s);
+}
+
+/* "model" and the two behind it are LiteLLM's: the file's id tells as much. */
+static const struct {
+    const char *name;
+    bool is_required;
+} parameters[] = {
+    {"input_file_id", true},
+    {"endpoint", true},
+    {"completion_window", true},
+    {"metadata", false},
+    {"output_expires_after", false},
+    {"override_settings", false},
+    {"model", false},
+    {"provider", false},
+    {"custom_llm_provider", false},
+};
+
+static bool is_parameter(struct str name)
+{
+    size_t i;
+
+    for (i = 0; i < COUNTOF(parameters); i++)
+        if (str_eq_c(name, parameters[i].name))
+            return true;
+    return false;
+}
+
+static enum gw_err check_request(const struct json *v, struct gw_error *e)
+{
+    struct str name;
+    void *at = NULL;
+    size_t i;
+
+    for (i = 0; i < COUNTOF(parameters); i++) {
+        const struct json *member = json_get(v, parameters[i].name);
+
+        if (!parameters[i].is_required)
+            continue;
+        if (json_is_null(member))
+            return err_set_param(e, GW_MISSING_PARAM, parameters[i].name,
+                                 "'%s' is required", parameters[i].name);
+        if (!json_is_string(member))
+            return err_set_param(e, GW_INVALID_VALUE, parameters[i].name,
+                                 "'%s' must be a string", parameters[i].name);
+    }
+    while (json_next(v, &at, &name))
+        if (!is_parameter(name))
+            return err_set(e, GW_INVALID_VALUE, "unknown parameter '%.*s'",
+                           (int)MIN(name.n, (size_t)60), name.p);
+    return GW_OK;
+}
+
+static void on_body(struct txn *t, struct json *v)
+{
+    struct single *s = arena_new_of(t->arena, struct single);
+    struct str input = json_str(json_get(v, "input_file_id"));
+    struct gw_error e = {0};
+    struct fileid id;
+
+    if (check_request(v, &e) != GW_OK) {
+        txn_fail(t, &e);
+        return;
+    }
+    if (!fileid_parse(FILEID_FILE, input, &id)) {
+        refuse_file(t, input);
+        return;
+    }
+    s->code = PROV_BATCH_CREATE;
+    s->request = v;
+    t->data = s;
+    txn_goto(t, TXN_STORE);
+    t->store_call = file_store_get(t->sv->redis, t->arena, t->vkey->owner,
+                                   input, on_input, t);
+}
+
+void batches_create(struct txn *t)
+{
+    body_read_json(t, on_body);
+}

@@ -1,0 +1,186 @@
+/* batches_list.c -- the caller's batches over all providers.
+ *
+ * A list asks the providers for those of its batches that are not final, a few
+ * at a time and so many at most; the others, and what cannot be had, are shown
+ * as they were last seen. It goes on when the client hangs up, for it may be
+ * making files.
+ */
+#include "gateway/api/api.h"
+
+#include "gateway/codec/fileid.h"
+#include "gateway/flow/batch_look.h"
+
+#define LIST_DEFAULT 20
+#define LIST_MAX 100
+/* Batches that are asked for, and how many of them at a time. */
+#define LOOKS_MAX 20
+#define LOOKS_AT_ONCE 4
+#define REPLY_BYTES ((size_t)LIMIT_UPSTREAM_REPLY_BYTES * 2)
+
+struct list;
+
+struct listed {
+    struct batch_look look;
+    struct list *list;
+    const struct provider_conf *provider; /* NULL: it is shown as it is */
+    struct batch_record known;
+    bool is_asked;
+};
+
+struct list {
+    struct txn *t;
+    struct listed *v;
+    size_t n, next, asked, under_way;
+    bool has_more;
+    struct str after, provider;
+    size_t limit;
+};
+
+static void reply_list(struct txn *t, const struct list *l)
+{
+    struct buf body;
+    struct json_out j;
+    size_t i;
+
+    buf_init(&body, (l->n + 1) * REPLY_BYTES);
+    json_out_init(&j, &body);
+    json_open(&j, NULL, '{');
+    json_put_cstr(&j, "object", "list");
+    json_open(&j, "data", '[');
+    for (i = 0; i < l->n; i++)
+        batch_obj_put(&j, t->arena, &l->v[i].known.obj, l->v[i].known.provider);
+    json_close(&j);
+    json_put_str(&j, "first_id", l->n ? l->v[0].known.obj.id : STR_NULL);
+    json_put_str(&j, "last_id", l->n ? l->v[l->n - 1].known.obj.id : STR_NULL);
+    json_put_bool(&j, "has_more", l->has_more);
+    json_close(&j);
+    txn_reply_json(t, 200, buf_str(&body));
+    buf_release(&body);
+}
+
+static void end_list(struct txn *t)
+{
+    t->on_break = NULL;
+    txn_drop(t);
+}
+
+static void break_list(struct txn *t)
+{
+    struct list *l = t->data;
+    size_t i;
+
+    for (i = 0; i < l->n; i++)
+        if (l->v[i].is_asked)
+            batch_look_abort(&l->v[i].look);
+    txn_fail_plain(t, GW_DRAINING);
+    end_list(t);
+}
+
+static void look_at_more(struct list *l);
+
+static void on_listed(void *arg, const struct gw_error *e)
+{
+    struct listed *b = arg;
+    struct list *l = b->list;
+
+    b->is_asked = false;
+    if (e->err == GW_OK)
+        b->known = b->look.record;
+    else
+        log_msg(LOG_WARN, l->t->id, "cannot look at a batch at '%s': %s",
+                b->provider->name, e->message);
+    l->under_way--;
+    look_at_more(l);
+}
+
+static void look_at(struct list *l, struct listed *b)
+{
+    b->list = l;
+    b->provider = settings_provider(l->t->conf, b->known.provider);
+    if (b->known.is_final || !b->provider || l->asked == LOOKS_MAX)
+        return;
+    b->is_asked = true;
+    l->asked++;
+    l->under_way++;
+    b->look.record = b->known;
+    batch_look_start(&b->look, l->t->sv, l->t->arena, b->provider,
+                     PROV_BATCH_GET, on_listed, b);
+}
+
+static void look_at_more(struct list *l)
+{
+    while (l->next < l->n && l->under_way < LOOKS_AT_ONCE)
+        look_at(l, &l->v[l->next++]);
+    if (l->under_way)
+        return;
+    reply_list(l->t, l);
+    end_list(l->t);
+}
+
+static void on_page(void *arg, struct batch_record *records, size_t n,
+                    bool at_end, const struct gw_error *e)
+{
+    struct txn *t = arg;
+    struct list *l = t->data;
+    size_t i;
+
+    t->store_call = NULL;
+    if (e->err != GW_OK) {
+        txn_fail(t, e);
+        return;
+    }
+    l->n = n;
+    l->has_more = !at_end;
+    l->v = arena_alloc(t->arena, n * sizeof(*l->v));
+    for (i = 0; i < n; i++)
+        l->v[i].known = records[i];
+    txn_hold(t);
+    t->on_break = break_list;
+    txn_goto(t, TXN_UPSTREAM);
+    look_at_more(l);
+}
+
+static bool read_query(struct txn *t, struct list *l, struct gw_error *e)
+{
+    struct str text = txn_query(t, STR("limit"));
+    uint64_t limit = LIST_DEFAULT;
+    struct fileid id;
+
+    l->after = txn_query(t, STR("after"));
+    l->provider = t->path_provider;
+    if (!l->provider.p)
+        l->provider = txn_query(t, STR("provider"));
+    if (!l->provider.p)
+        l->provider = txn_query(t, STR("custom_llm_provider"));
+    if (text.p && (!str_to_u64(text, &limit) || limit < 1 || limit > LIST_MAX))
+        err_set_param(e, GW_INVALID_VALUE, "limit",
+                      "'limit' must be an integer from 1 to %d", LIST_MAX);
+    else if (l->after.n && !fileid_parse(FILEID_BATCH, l->after, &id))
+        err_set_param(e, GW_INVALID_VALUE, "after",
+                      "'after' is not a batch id");
+    else if (l->provider.p && !settings_provider(t->conf, l->provider))
+        err_set_param(e, GW_UNKNOWN_PROVIDER, "provider",
+                      "unknown provider '%.*s'", (int)MIN(l->provider.n, 100),
+                      l->provider.p);
+    if (!l->after.n)
+        l->after = STR_NULL;
+    l->limit = (size_t)limit;
+    return e->err == GW_OK;
+}
+
+void batches_list(struct txn *t)
+{
+    struct list *l = arena_new_of(t->arena, struct list);
+    struct gw_error e = {0};
+
+    l->t = t;
+    if (!read_query(t, l, &e)) {
+        txn_fail(t, &e);
+        return;
+    }
+    t->data = l;
+    txn_goto(t, TXN_STORE);
+    t->store_call =
+        batch_store_page(t->sv->redis, t->arena, t->vkey->owner, l->provider,
+                         l->after, l->limit, on_page, t);
+}

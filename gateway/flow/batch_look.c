@@ -1,0 +1,339 @@
+#include "gateway/flow/batch_look.h"
+
+#include "gateway/base/bug.h"
+#include "gateway/base/clock.h"
+#include "gateway/base/crypto.h"
+#include "gateway/base/log.h"
+#include "gateway/codec/fileid.h"
+#include "gateway/store/expiry.h"
+
+/* A new batch's record is tried to be written so often and so long. */
+#define RECORD_RETRY_MS 200
+#define RECORD_RETRY_FOR_MS 60000
+/* One that is over may tell of its files a little later. */
+#define FILES_MAY_FOLLOW_MS 600000
+/* A file is at most so much younger than its batch. */
+#define FILE_AGE_MAX_MS (INT64_C(30) * 86400 * 1000)
+
+static void next_file(struct batch_look *l);
+
+static struct str *ours(struct batch_look *l)
+{
+    return l->which == 0 ? &l->record.obj.output_file_id
+                         : &l->record.obj.error_file_id;
+}
+
+/* The only way out but batch_look_abort(). */
+static void finish(struct batch_look *l, const struct gw_error *e)
+{
+    loop_timer_release(&l->retry);
+    l->done(l->arg, e);
+}
+
+/* --- the record --- */
+
+static bool is_final(const struct batch_look *l, int64_t now_ms)
+{
+    const struct batch_obj *b = &l->record.obj;
+
+    if (!l->record.over_ms || l->is_incomplete)
+        return false;
+    return b->output_file_id.p || b->error_file_id.p ||
+           str_eq(b->status, STR("failed")) ||
+           now_ms - l->record.over_ms > FILES_MAY_FOLLOW_MS;
+}
+
+static void on_written(void *arg, bool changed, const struct gw_error *e)
+{
+    struct batch_look *l = arg;
+    struct gw_error ok = {0};
+
+    (void)changed; /* else it was overtaken */
+    l->call = NULL;
+    if (l->code != PROV_BATCH_CREATE || e->err == GW_OK) {
+        finish(l, &ok); /* what was not updated is looked at again */
+    } else if (e->err == GW_STORE_UNAVAILABLE &&
+               loop_now_ms(l->sv->loop) < l->retry_until_ms) {
+        loop_timer_set(&l->retry, RECORD_RETRY_MS);
+    } else {
+        log_error("cannot record the batch '%.*s' that runs at '%s' as '%.*s': "
+                  "%s",
+                  STR_ARG(l->record.obj.id), l->provider->name,
+                  STR_ARG(l->record.upstream_id), e->message);
+        finish(l, e);
+    }
+}
+
+static void write_record(void *arg)
+{
+    struct batch_look *l = arg;
+    struct redis *r = l->sv->redis;
+
+    l->call = l->code == PROV_BATCH_CREATE
+                  ? batch_store_put(r, &l->record, on_written, l)
+                  : batch_store_update(r, &l->record, on_written, l);
+}
+
+static void begin_writing(struct batch_look *l)
+{
+    int64_t now_ms = clock_wall_ms();
+
+    if (!l->record.over_ms && batch_obj_is_over(l->record.obj.status))
+        l->record.over_ms = now_ms;
+    l->record.is_final = is_final(l, now_ms);
+    l->retry_until_ms = loop_now_ms(l->sv->loop) + RECORD_RETRY_FOR_MS;
+    write_record(l);
+}
+
+/* --- a file that it made --- */
+
+/* What is done at the provider is told all the same: the next look makes the
+ * files ours. One that only looked has seen nothing. */
+static void file_failed(struct batch_look *l, const struct gw_error *e)
+{
+    log_warn("cannot take over a file of the batch '%.*s' at '%s': %s",
+             STR_ARG(l->record.obj.id), l->provider->name, e->message);
+    l->is_incomplete = true;
+    if (l->code == PROV_BATCH_GET)
+        finish(l, e);
+    else
+        begin_writing(l);
+}
+
+static void go_on(struct batch_look *l)
+{
+    l->which++;
+    next_file(l);
+}
+
+static void on_put(void *arg, bool changed, const struct gw_error *e)
+{
+    struct batch_look *l = arg;
+
+    (void)changed; /* else another one was faster, with the same */
+    l->call = NULL;
+    if (e->err != GW_OK) {
+        file_failed(l, e);
+        return;
+    }
+    *ours(l) = l->file.obj.id;
+    go_on(l);
+}
+
+static void on_expiry_put(void *arg, bool changed, const struct gw_error *e)
+{
+    (void)arg;
+    (void)changed;
+    (void)e; /* it was sent before the record: that fails, too */
+}
+
+static void on_settled(void *arg, bool changed, const struct gw_error *e)
+{
+    struct batch_look *l = arg;
+
+    (void)changed;
+    l->call = NULL;
+    if (e->err != GW_OK) {
+        file_failed(l, e);
+        return;
+    }
+    if (l->file.obj.expires_at)
+        (void)expiry_put(l->sv->redis, &l->file, on_expiry_put, NULL);
+    l->call = file_store_put(l->sv->redis, &l->file, on_put, l);
+}
+
+/* What it counts comes first: a file that has a record is not counted again. */
+static void put_file(struct batch_look *l)
+{
+    struct quota_amount used = {.files = 1, .bytes = l->file.obj.bytes};
+    struct quota_who who = {.n = l->record.nscopes};
+    size_t i;
+
+    for (i = 0; i < who.n; i++)
+        who.v[i].id = l->record.scopes[i];
+    l->call =
+        quota_settle(l->sv->redis, l->file.obj.id, &who, &used, on_settled, l);
+}
+
+/* By what does not change from one look to the next. */
+static struct str make_id(struct batch_look *l, int64_t created_at)
+{
+    unsigned char hash[CRYPTO_SHA256_BYTES];
+    char id[LIMIT_ID_BYTES + 1];
+    struct fileid batch;
+    int64_t made_ms;
+
+    if (!fileid_parse(FILEID_BATCH, l->record.obj.id, &batch))
+        BUG("a batch with a bad id");
+    made_ms = fileid_time_ms(batch.ulid);
+    created_at = MIN(created_at, (made_ms + FILE_AGE_MAX_MS) / 1000);
+    crypto_sha256(arena_printf(l->arena, "%.*s\n%s\n%.*s",
+                               STR_ARG(l->record.obj.id), l->provider->name,
+                               STR_ARG(l->theirs[l->which])),
+                  hash);
+    fileid_make(FILEID_FILE, l->provider->ns, MAX(created_at * 1000, made_ms),
+                hash, id);
+    return arena_dup(l->arena, str_of(id));
+}
+
+static void register_file(struct batch_look *l, const struct file_obj *seen)
+{
+    struct file_record *f = &l->file;
+
+    *f = (struct file_record){
+        .obj = *seen,
+        .owner = l->record.owner,
+        .key_hash = l->record.key_hash,
+        .upstream_id = l->theirs[l->which],
+        .content_type = STR(""),
+        .stored_ms = clock_wall_ms(),
+    };
+    f->obj.id = make_id(l, seen->created_at);
+    f->obj.provider = str_of(l->provider->name);
+    f->obj.purpose = STR("batch_output");
+    f->obj.bytes = MAX(seen->bytes, 0);
+    if (!f->obj.filename.n)
+        f->obj.filename =
+            arena_printf(l->arena, "%.*s_%s.jsonl", STR_ARG(l->record.obj.id),
+                         l->which == 0 ? "output" : "error");
+    f->obj.filename.n = MIN(f->obj.filename.n, (size_t)LIMIT_FILENAME_BYTES);
+    if (!f->obj.created_at)
+        f->obj.created_at = f->stored_ms / 1000;
+    put_file(l);
+}
+
+static void on_details(void *arg, const struct gw_error *e)
+{
+    struct batch_look *l = arg;
+
+    if (e->err == GW_OK)
+        register_file(l, &l->up->op.file);
+    else if (e->err == GW_FILE_NOT_FOUND) /* deleted, or ended */
+        go_on(l);
+    else
+        file_failed(l, e);
+}
+
+static const struct upstream_ops details_ops = {.done = on_details};
+
+static void ask_details(struct batch_look *l)
+{
+    struct file_obj unknown = {.bytes = -1, .status = FILE_PROCESSED};
+
+    if (!(provider_caps(l->provider) & PROV_CAN_GET)) {
+        register_file(l, &unknown);
+        return;
+    }
+    l->up = upstream_new(l->sv, l->arena, l->provider, PROV_GET);
+    l->up->op.upstream_id = l->theirs[l->which];
+    upstream_start(l->up, NULL, NULL, &details_ops, l);
+}
+
+static void on_record(void *arg, const struct file_record *found,
+                      const struct gw_error *e)
+{
+    struct batch_look *l = arg;
+
+    l->call = NULL;
+    if (e->err != GW_OK) {
+        file_failed(l, e);
+    } else if (!found) { /* the way back led to nothing */
+        ask_details(l);
+    } else {
+        *ours(l) = found->obj.id;
+        go_on(l);
+    }
+}
+
+static void on_known(void *arg, const struct file_record *found,
+                     const struct gw_error *e)
+{
+    struct batch_look *l = arg;
+
+    l->call = NULL;
+    if (e->err != GW_OK) {
+        file_failed(l, e);
+    } else if (!found) {
+        ask_details(l);
+    } else if (!str_eq(found->owner, l->record.owner)) {
+        log_warn("a file of the batch '%.*s' at '%s' is another owner's",
+                 STR_ARG(l->record.obj.id), l->provider->name);
+        go_on(l);
+    } else {
+        l->call = file_store_get(l->sv->redis, l->arena, found->owner,
+                                 found->obj.id, on_record, l);
+    }
+}
+
+static void next_file(struct batch_look *l)
+{
+    while (l->which < BATCH_LOOK_FILES &&
+           (!l->theirs[l->which].p || ours(l)->p))
+        l->which++;
+    if (l->which == BATCH_LOOK_FILES) {
+        begin_writing(l);
+        return;
+    }
+    l->call = file_store_by_upstream(l->sv->redis, l->arena, l->provider->name,
+                                     l->theirs[l->which], on_known, l);
+}
+
+/* --- the provider's operation --- */
+
+static void on_seen(void *arg, const struct gw_error *e)
+{
+    struct batch_look *l = arg;
+    const struct batch_obj *b = &l->up->op.batch;
+
+    if (e->err != GW_OK) {
+        finish(l, e);
+        return;
+    }
+    if (l->code == PROV_BATCH_CREATE)
+        l->record.upstream_id = b->id;
+    l->record.obj.status = b->status;
+    l->record.obj.members = b->members;
+    l->theirs[0] = b->output_file_id;
+    l->theirs[1] = b->error_file_id;
+    next_file(l);
+}
+
+static const struct upstream_ops look_ops = {.done = on_seen};
+
+void batch_look_start(struct batch_look *l, struct services *sv,
+                      struct arena *a, const struct provider_conf *provider,
+                      enum prov_opcode code, batch_look_callback *done,
+                      void *arg)
+{
+    bool is_new = code == PROV_BATCH_CREATE;
+    struct prov_op *op;
+
+    l->sv = sv;
+    l->arena = a;
+    l->provider = provider;
+    l->code = code;
+    l->done = done;
+    l->arg = arg;
+    loop_timer_init(sv->loop, &l->retry, write_record, l);
+    l->up = upstream_new(sv, a, provider, code);
+    op = &l->up->op;
+    op->batch_request = l->request;
+    op->upstream_id = is_new ? l->upstream_file_id : l->record.upstream_id;
+    op->shown_id = is_new ? l->record.obj.input_file_id : l->record.obj.id;
+    upstream_start(l->up, NULL, NULL, &look_ops, l);
+}
+
+void batch_look_abort(struct batch_look *l)
+{
+    upstream_abort(l->up);
+    if (l->call)
+        redis_cancel(l->call);
+    l->call = NULL;
+    if (l->sv)
+        loop_timer_release(&l->retry);
+}
+
+bool batch_look_is_made(const struct batch_look *l)
+{
+    return l->record.upstream_id.p != NULL;
+}

@@ -337,3 +337,55 @@ def test_a_crash_is_noticed_by_the_sweeper(world, sdk):
     until(lambda: "nobody knows" in world.stderr(), "it is told")
     until(lambda: world.redis.command("HLEN", "fm:{gw}:entries").strip() == b":0",
           "no entry is left")  # fmt: skip
+
+
+def test_a_batch_is_recorded_when_redis_was_away(world, sdk):
+    file = put(sdk)
+    made = []
+    world.up.fault(on_stored(lambda x: world.redis.pause()), path="/batches")
+    client = threading.Thread(target=lambda: made.append(create(sdk, file.id)))
+    client.start()
+    until(lambda: world.up.batches, "it is made")
+    client.join(1.5)
+    assert not made
+    world.redis.go_on()
+    client.join()
+    assert [b.id for b in sdk.batches.list()] == [made[0].id]
+
+
+def test_a_team_shares_its_batches_and_their_files(world):
+    team = world.admin("POST", "/team/new", json={"team_alias": "t"}).json()["team_id"]
+    one, two = world.new_key(team_id=team), world.new_key(team_id=team)
+    with sdk_for(world, one) as a, sdk_for(world, two) as b:
+        made = create(a, put(a).id)
+        only(world.up).finish()
+        done = b.batches.retrieve(made.id)
+        assert b.files.content(done.output_file_id).read()
+        assert a.batches.retrieve(made.id) == done
+    # Charged to who created it, not to who looked first.
+    assert use(world.redis, scope(one))["files"] == 2
+    assert use(world.redis, scope(two))["files"] == 0
+    assert use(world.redis, f"t:{team}")["files"] == 2
+
+
+def test_a_stop_waits_for_the_batch(world, sdk):
+    file = put(sdk)
+    gate, made = threading.Event(), []
+    world.up.fault(on_stored(lambda x: gate.wait(10)), path="/batches")
+    client = threading.Thread(target=lambda: made.append(create(sdk, file.id)))
+    client.start()
+    until(lambda: world.up.batches, "it is made")
+    world.signal(15)
+    gate.set()
+    client.join()
+    world.stop()
+    assert made[0].id.encode() in world.redis.command("KEYS", "fm:{o:*}:b:*")
+    assert world.redis.command("HLEN", "fm:{gw}:entries").strip() == b":0"
+
+
+def test_a_deleted_input_is_not_found(world, sdk, key):
+    file = put(sdk)
+    sdk.files.delete(file.id)
+    body = {"input_file_id": file.id, "endpoint": CHAT, "completion_window": "24h"}
+    error = refused(world.call(key, "POST", "/v1/batches", json=body), 404)
+    assert error["code"] == "file_not_found"

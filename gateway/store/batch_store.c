@@ -4,6 +4,7 @@
 
 #include "gateway/base/bug.h"
 #include "gateway/base/log.h"
+#include "gateway/store/redis_done.h"
 #include "gateway/store/schema.h"
 #include "scripts.h"
 
@@ -16,10 +17,6 @@ static const struct redis_script page_script = REDIS_SCRIPT(file_page);
 static const struct redis_script update_script = REDIS_SCRIPT(batch_update);
 
 /* What the calls remember (redis_room). */
-struct done {
-    batch_store_done_callback *fn;
-    void *arg;
-};
 struct look_up {
     batch_store_get_callback *get;
     batch_store_page_callback *page;
@@ -103,23 +100,6 @@ enum gw_err batch_record_read(struct arena *a, struct str owner,
 
 /* --- writing --- */
 
-static void on_done(void *arg, const struct redis_value *v,
-                    const struct gw_error *e)
-{
-    struct done *w = arg;
-
-    w->fn(w->arg, v && v->integer == 1, e);
-}
-
-static struct redis_call *tell_done(struct redis_call *c,
-                                    batch_store_done_callback *fn, void *arg)
-{
-    struct done *w = redis_room(c, sizeof(*w));
-
-    *w = (struct done){fn, arg};
-    return c;
-}
-
 static struct str record_key(struct arena *a, const struct batch_record *b)
 {
     return schema_key(a, SCHEMA_BATCH, b->owner, b->obj.id);
@@ -138,9 +118,9 @@ struct redis_call *batch_store_put(struct redis *r,
     keys[2] = schema_key(a, SCHEMA_BATCH_PROVIDER, b->owner, b->provider);
     args[0] = batch_record_text(a, b);
     args[1] = schema_member(a, b->obj.id);
-    c = redis_eval(r, on_done, NULL, &put_script, COUNTOF(keys), keys,
+    c = redis_eval(r, redis_on_done, NULL, &put_script, COUNTOF(keys), keys,
                    COUNTOF(args), args);
-    tell_done(c, fn, arg);
+    redis_tell_done(c, fn, arg);
     arena_free(a);
     return c;
 }
@@ -155,9 +135,9 @@ struct redis_call *batch_store_update(struct redis *r,
                          str_of(b->is_final ? "1" : "0")};
     struct redis_call *c;
 
-    c = redis_eval(r, on_done, NULL, &update_script, 1, &key, COUNTOF(args),
-                   args);
-    tell_done(c, fn, arg);
+    c = redis_eval(r, redis_on_done, NULL, &update_script, 1, &key,
+                   COUNTOF(args), args);
+    redis_tell_done(c, fn, arg);
     arena_free(a);
     return c;
 }

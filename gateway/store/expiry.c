@@ -1,35 +1,21 @@
 #include "gateway/store/expiry.h"
 
 #include "gateway/base/bug.h"
+#include "gateway/store/redis_done.h"
 #include "gateway/store/schema.h"
 
-struct done {
-    expiry_done_callback *fn;
-    void *arg;
-};
 struct due {
     expiry_due_callback *fn;
     void *arg;
     struct arena *arena;
 };
 
-static void on_done(void *arg, const struct redis_value *v,
-                    const struct gw_error *e)
-{
-    struct done *w = arg;
-
-    w->fn(w->arg, v && v->integer == 1, e);
-}
-
 static struct redis_call *command(struct redis *r, size_t argc,
                                   const struct str *argv,
                                   expiry_done_callback *fn, void *arg)
 {
-    struct redis_call *c = redis_command(r, on_done, NULL, argc, argv);
-    struct done *w = redis_room(c, sizeof(*w));
-
-    *w = (struct done){fn, arg};
-    return c;
+    return redis_tell_done(redis_command(r, redis_on_done, NULL, argc, argv),
+                           fn, arg);
 }
 
 /* An owner may hold spaces, an id does not. */

@@ -14,6 +14,7 @@
 #include "gateway/base/log.h"
 #include "gateway/codec/fileid.h"
 #include "gateway/codec/json.h"
+#include "gateway/store/redis_done.h"
 #include "gateway/store/schema.h"
 #include "scripts.h"
 
@@ -37,10 +38,6 @@ _Static_assert(COUNTOF(kinds) == JOB_KINDS, "every kind has a name");
 _Static_assert(COUNTOF(states) == JOB_STATES, "every state has a name");
 
 /* What the calls remember (redis_room). */
-struct done {
-    job_store_done_callback *fn;
-    void *arg;
-};
 struct get {
     job_store_get_callback *fn;
     void *arg;
@@ -229,23 +226,6 @@ static struct job *read_job(struct arena *a, struct str text)
 
 /* --- put and update --- */
 
-static void on_done(void *arg, const struct redis_value *v,
-                    const struct gw_error *e)
-{
-    struct done *w = arg;
-
-    w->fn(w->arg, v && v->integer == 1, e);
-}
-
-static struct redis_call *tell_done(struct redis_call *c,
-                                    job_store_done_callback *fn, void *arg)
-{
-    struct done *w = redis_room(c, sizeof(*w));
-
-    *w = (struct done){fn, arg};
-    return c;
-}
-
 static struct str key_of(struct arena *a, const char *prefix, struct str id)
 {
     return arena_printf(a, "%s%.*s", prefix, STR_ARG(id));
@@ -264,11 +244,11 @@ struct redis_call *job_store_put(struct redis *r, const struct job *j,
                          STR(SCHEMA_JOBS_OPEN), STR(SCHEMA_JOB)};
     struct str args[] = {j->id, text_of(a, j, j->version),
                          number_text(a, JOB_DAYS * 86400)};
-    struct redis_call *c = redis_eval(r, on_done, NULL, &put_script,
+    struct redis_call *c = redis_eval(r, redis_on_done, NULL, &put_script,
                                       COUNTOF(keys), keys, COUNTOF(args), args);
 
     arena_free(a);
-    return tell_done(c, fn, arg);
+    return redis_tell_done(c, fn, arg);
 }
 
 struct redis_call *job_store_update(struct redis *r, const struct job *j,
@@ -294,10 +274,10 @@ struct redis_call *job_store_update(struct redis *r, const struct job *j,
         args[7 + i] = c->report[i];
     for (size_t i = 0; i < c->ntodo; i++)
         args[7 + c->nreport + i] = c->todo[i];
-    call = redis_eval(r, on_done, NULL, &update_script, COUNTOF(keys), keys, n,
-                      args);
+    call = redis_eval(r, redis_on_done, NULL, &update_script, COUNTOF(keys),
+                      keys, n, args);
     arena_free(a);
-    return tell_done(call, fn, arg);
+    return redis_tell_done(call, fn, arg);
 }
 
 struct redis_call *job_store_lead(struct redis *r, const char *process_id,
@@ -306,11 +286,11 @@ struct redis_call *job_store_lead(struct redis *r, const char *process_id,
     struct arena *a = arena_new();
     struct str key = STR(SCHEMA_JOBS_RUNNER);
     struct str args[] = {str_of(process_id), number_text(a, JOB_LEASE_MS)};
-    struct redis_call *c = redis_eval(r, on_done, NULL, &lead_script, 1, &key,
-                                      COUNTOF(args), args);
+    struct redis_call *c = redis_eval(r, redis_on_done, NULL, &lead_script, 1,
+                                      &key, COUNTOF(args), args);
 
     arena_free(a);
-    return tell_done(c, fn, arg);
+    return redis_tell_done(c, fn, arg);
 }
 
 /* --- looking up --- */

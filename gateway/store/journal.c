@@ -7,6 +7,7 @@
 #include "gateway/base/log.h"
 #include "gateway/codec/json.h"
 #include "gateway/store/quota_keys.h"
+#include "gateway/store/redis_done.h"
 #include "scripts.h"
 
 #define NUMBER_BYTES 24
@@ -36,10 +37,6 @@ static const char *const kinds[] = {
 };
 
 /* What the calls remember (redis_room). */
-struct done {
-    journal_done_callback *fn;
-    void *arg;
-};
 struct due {
     journal_due_callback *fn;
     void *arg;
@@ -50,24 +47,6 @@ static struct str number_text(char room[NUMBER_BYTES], int64_t n)
 {
     snprintf(room, NUMBER_BYTES, "%" PRId64, n);
     return str_of(room);
-}
-
-static void on_done(void *arg, const struct redis_value *v,
-                    const struct gw_error *e)
-{
-    struct done *w = arg;
-
-    w->fn(w->arg, v && v->integer == 1, e);
-}
-
-static struct redis_call *tell_done(struct redis_call *c,
-                                    journal_done_callback *fn, void *arg)
-{
-    struct done *w = redis_room(c, sizeof(*w));
-
-    w->fn = fn;
-    w->arg = arg;
-    return c;
 }
 
 /* --- an entry as text --- */
@@ -168,10 +147,10 @@ struct redis_call *journal_renew(struct redis *r, const struct str *ids,
     ASSERT(n > 0);
     args[0] = number_text(lease, lease_ms);
     memcpy(args + 1, ids, n * sizeof(*ids));
-    c = redis_eval(r, on_done, NULL, &renew_script, 2, journal_keys + 1, 1 + n,
-                   args);
+    c = redis_eval(r, redis_on_done, NULL, &renew_script, 2, journal_keys + 1,
+                   1 + n, args);
     arena_free(a);
-    return tell_done(c, fn, arg);
+    return redis_tell_done(c, fn, arg);
 }
 
 /* --- the sweeper --- */
@@ -183,10 +162,10 @@ struct redis_call *journal_postpone(struct redis *r, struct str id,
     char by[NUMBER_BYTES];
     struct str args[] = {id, number_text(by, by_ms)};
 
-    return tell_done(redis_eval(r, on_done, NULL, &postpone_script,
-                                COUNTOF(journal_keys), journal_keys,
-                                COUNTOF(args), args),
-                     fn, arg);
+    return redis_tell_done(redis_eval(r, redis_on_done, NULL, &postpone_script,
+                                      COUNTOF(journal_keys), journal_keys,
+                                      COUNTOF(args), args),
+                           fn, arg);
 }
 
 /* A broken entry stays, logged at every sweep: it may stand for a file that
@@ -262,10 +241,10 @@ struct redis_call *journal_has_rival(struct redis *r,
     put_likeness(&out, JOURNAL_UPLOAD, j);
     args[0] = j->id;
     args[1] = str_make(b.p + 1, b.n - 1); /* without the brace */
-    c = redis_eval(r, on_done, NULL, &rival_script, COUNTOF(journal_keys),
+    c = redis_eval(r, redis_on_done, NULL, &rival_script, COUNTOF(journal_keys),
                    journal_keys, COUNTOF(args), args);
     buf_release(&b);
-    return tell_done(c, fn, arg);
+    return redis_tell_done(c, fn, arg);
 }
 
 struct redis_call *journal_lead(struct redis *r, const char *process_id,
@@ -276,7 +255,7 @@ struct redis_call *journal_lead(struct redis *r, const char *process_id,
     char lease[NUMBER_BYTES];
     struct str args[] = {str_of(process_id), number_text(lease, lease_ms)};
 
-    return tell_done(redis_eval(r, on_done, NULL, &lead_script, 1, &key,
-                                COUNTOF(args), args),
-                     fn, arg);
+    return redis_tell_done(redis_eval(r, redis_on_done, NULL, &lead_script, 1,
+                                      &key, COUNTOF(args), args),
+                           fn, arg);
 }

@@ -7,6 +7,7 @@
 #include <inttypes.h>
 
 #include "gateway/base/bug.h"
+#include "gateway/store/redis_done.h"
 #include "gateway/store/schema.h"
 #include "scripts.h"
 
@@ -22,55 +23,11 @@ static const struct redis_script list_script = REDIS_SCRIPT(key_list);
         STR(SCHEMA_KEY_USER)
 
 /* What the calls remember (redis_room). */
-struct done {
-    key_store_done_callback *fn;
-    void *arg;
-};
-struct raw {
-    key_store_raw_callback *fn;
-    void *arg;
-};
 struct list {
     key_store_list_callback *fn;
     void *arg;
     struct arena *arena;
 };
-
-static void on_done(void *arg, const struct redis_value *v,
-                    const struct gw_error *e)
-{
-    struct done *w = arg;
-
-    w->fn(w->arg, v && v->integer == 1, e);
-}
-
-static void on_raw(void *arg, const struct redis_value *v,
-                   const struct gw_error *e)
-{
-    struct raw *w = arg;
-
-    w->fn(w->arg, v ? v->str : STR_NULL, e);
-}
-
-static struct redis_call *tell_done(struct redis_call *c,
-                                    key_store_done_callback *fn, void *arg)
-{
-    struct done *w = redis_room(c, sizeof(*w));
-
-    w->fn = fn;
-    w->arg = arg;
-    return c;
-}
-
-static struct redis_call *tell_raw(struct redis_call *c,
-                                   key_store_raw_callback *fn, void *arg)
-{
-    struct raw *w = redis_room(c, sizeof(*w));
-
-    w->fn = fn;
-    w->arg = arg;
-    return c;
-}
 
 static struct str key_of(struct arena *a, const char *hash)
 {
@@ -92,11 +49,11 @@ struct redis_call *key_store_put(struct key_store *s, const char *hash,
     struct str args[] = {str_of(hash), or_empty(alias),
                          arena_printf(a, "%" PRId64, created_s), record};
     struct redis_call *c =
-        redis_eval(key_store_redis(s), on_done, NULL, &put_script,
+        redis_eval(key_store_redis(s), redis_on_done, NULL, &put_script,
                    COUNTOF(keys), keys, COUNTOF(args), args);
 
     arena_free(a);
-    return tell_done(c, fn, arg);
+    return redis_tell_done(c, fn, arg);
 }
 
 struct redis_call *key_store_replace(struct key_store *s, const char *old_hash,
@@ -109,11 +66,11 @@ struct redis_call *key_store_replace(struct key_store *s, const char *old_hash,
     struct str args[] = {str_of(old_hash), old_record, str_of(hash),
                          or_empty(alias), record};
     struct redis_call *c =
-        redis_eval(key_store_redis(s), on_done, NULL, &replace_script,
+        redis_eval(key_store_redis(s), redis_on_done, NULL, &replace_script,
                    COUNTOF(keys), keys, COUNTOF(args), args);
 
     arena_free(a);
-    return tell_done(c, fn, arg);
+    return redis_tell_done(c, fn, arg);
 }
 
 struct redis_call *key_store_set_member(struct key_store *s, const char *hash,
@@ -124,11 +81,11 @@ struct redis_call *key_store_set_member(struct key_store *s, const char *hash,
     struct str key = key_of(a, hash);
     struct str args[] = {str_of(member), value};
     struct redis_call *c =
-        redis_eval(key_store_redis(s), on_raw, NULL, &set_script, 1, &key,
-                   COUNTOF(args), args);
+        redis_eval(key_store_redis(s), redis_on_text, NULL, &set_script, 1,
+                   &key, COUNTOF(args), args);
 
     arena_free(a);
-    return tell_raw(c, fn, arg);
+    return redis_tell_text(c, fn, arg);
 }
 
 struct redis_call *key_store_raw(struct key_store *s, const char *hash,
@@ -136,11 +93,11 @@ struct redis_call *key_store_raw(struct key_store *s, const char *hash,
 {
     struct arena *a = arena_new();
     struct str get[] = {STR("GET"), key_of(a, hash)};
-    struct redis_call *c =
-        redis_command(key_store_redis(s), on_raw, NULL, COUNTOF(get), get);
+    struct redis_call *c = redis_command(key_store_redis(s), redis_on_text,
+                                         NULL, COUNTOF(get), get);
 
     arena_free(a);
-    return tell_raw(c, fn, arg);
+    return redis_tell_text(c, fn, arg);
 }
 
 struct redis_call *key_store_delete(struct key_store *s, const char *hash,
@@ -150,11 +107,11 @@ struct redis_call *key_store_delete(struct key_store *s, const char *hash,
     struct str keys[] = {INDEX_KEYS, key_of(a, hash)};
     struct str name = str_of(hash);
     struct redis_call *c =
-        redis_eval(key_store_redis(s), on_done, NULL, &delete_script,
+        redis_eval(key_store_redis(s), redis_on_done, NULL, &delete_script,
                    COUNTOF(keys), keys, 1, &name);
 
     arena_free(a);
-    return tell_done(c, fn, arg);
+    return redis_tell_done(c, fn, arg);
 }
 
 struct redis_call *key_store_by_alias(struct key_store *s, struct str alias,
@@ -162,9 +119,9 @@ struct redis_call *key_store_by_alias(struct key_store *s, struct str alias,
 {
     struct str get[] = {STR("HGET"), STR(SCHEMA_KEY_ALIAS), or_empty(alias)};
 
-    return tell_raw(
-        redis_command(key_store_redis(s), on_raw, NULL, COUNTOF(get), get), fn,
-        arg);
+    return redis_tell_text(redis_command(key_store_redis(s), redis_on_text,
+                                         NULL, COUNTOF(get), get),
+                           fn, arg);
 }
 
 static void on_list(void *arg, const struct redis_value *v,

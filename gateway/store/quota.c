@@ -10,6 +10,7 @@
 
 #include "gateway/base/bug.h"
 #include "gateway/store/quota_keys.h"
+#include "gateway/store/redis_done.h"
 #include "scripts.h"
 
 #define DAY_MAX 1000000 /* the year 4707; a loop over days ends before */
@@ -33,10 +34,6 @@ static const struct str quota_keys[] = {QUOTA_KEYS};
 /* What the calls remember (redis_room). */
 struct hold {
     quota_hold_callback *fn;
-    void *arg;
-};
-struct done {
-    quota_done_callback *fn;
     void *arg;
 };
 struct usage {
@@ -187,23 +184,6 @@ struct redis_call *quota_extend(struct redis *r, struct str id,
     return tell_hold(eval(r, on_hold, &extend_script, a.n, a.v), fn, arg);
 }
 
-static void on_done(void *arg, const struct redis_value *v,
-                    const struct gw_error *e)
-{
-    struct done *w = arg;
-
-    w->fn(w->arg, v && v->integer == 1, e);
-}
-
-static struct redis_call *tell_done(struct redis_call *c,
-                                    quota_done_callback *fn, void *arg)
-{
-    struct done *w = redis_room(c, sizeof(*w));
-
-    *w = (struct done){fn, arg};
-    return c;
-}
-
 struct redis_call *quota_settle(struct redis *r, struct str id,
                                 const struct quota_who *who,
                                 const struct quota_amount *used,
@@ -215,19 +195,22 @@ struct redis_call *quota_settle(struct redis *r, struct str id,
     add_str(&a, id);
     add_amount(&a, used);
     add_scopes(&a, who);
-    return tell_done(eval(r, on_done, &settle_script, a.n, a.v), fn, arg);
+    return redis_tell_done(eval(r, redis_on_done, &settle_script, a.n, a.v), fn,
+                           arg);
 }
 
 struct redis_call *quota_release(struct redis *r, struct str id,
                                  quota_done_callback *fn, void *arg)
 {
-    return tell_done(eval(r, on_done, &release_script, 1, &id), fn, arg);
+    return redis_tell_done(eval(r, redis_on_done, &release_script, 1, &id), fn,
+                           arg);
 }
 
 struct redis_call *quota_forget(struct redis *r, struct str file_id,
                                 quota_done_callback *fn, void *arg)
 {
-    return tell_done(eval(r, on_done, &forget_script, 1, &file_id), fn, arg);
+    return redis_tell_done(eval(r, redis_on_done, &forget_script, 1, &file_id),
+                           fn, arg);
 }
 
 /* --- statistics --- */
@@ -248,9 +231,9 @@ struct redis_call *quota_add(struct redis *r, const struct quota_tally *v,
         for (size_t k = 0; k < COUNTOF(numbers); k++)
             args[5 * i + 1 + k] = arena_printf(a, "%" PRId64, numbers[k]);
     }
-    c = eval(r, on_done, &add_script, 5 * n, args);
+    c = eval(r, redis_on_done, &add_script, 5 * n, args);
     arena_free(a);
-    return tell_done(c, fn, arg);
+    return redis_tell_done(c, fn, arg);
 }
 
 static void on_usage(void *arg, const struct redis_value *v,

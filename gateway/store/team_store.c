@@ -3,6 +3,7 @@
 #include <inttypes.h>
 
 #include "gateway/base/bug.h"
+#include "gateway/store/redis_done.h"
 #include "gateway/store/schema.h"
 #include "scripts.h"
 
@@ -13,53 +14,11 @@ static const struct redis_script delete_script = REDIS_SCRIPT(team_delete);
 static const struct redis_script list_script = REDIS_SCRIPT(team_list);
 
 /* What the calls remember (redis_room). */
-struct done {
-    team_store_done_callback *fn;
-    void *arg;
-};
-struct raw {
-    team_store_raw_callback *fn;
-    void *arg;
-};
 struct list {
     team_store_list_callback *fn;
     void *arg;
     struct arena *arena;
 };
-
-static void on_done(void *arg, const struct redis_value *v,
-                    const struct gw_error *e)
-{
-    struct done *w = arg;
-
-    w->fn(w->arg, v && v->integer == 1, e);
-}
-
-static void on_raw(void *arg, const struct redis_value *v,
-                   const struct gw_error *e)
-{
-    struct raw *w = arg;
-
-    w->fn(w->arg, v ? v->str : STR_NULL, e);
-}
-
-static struct redis_call *tell_done(struct redis_call *c,
-                                    team_store_done_callback *fn, void *arg)
-{
-    struct done *w = redis_room(c, sizeof(*w));
-
-    *w = (struct done){fn, arg};
-    return c;
-}
-
-static struct redis_call *tell_raw(struct redis_call *c,
-                                   team_store_raw_callback *fn, void *arg)
-{
-    struct raw *w = redis_room(c, sizeof(*w));
-
-    *w = (struct raw){fn, arg};
-    return c;
-}
 
 static struct str key_of(struct arena *a, struct str id)
 {
@@ -73,11 +32,11 @@ struct redis_call *team_store_put(struct redis *r, struct str id,
     struct arena *a = arena_new();
     struct str keys[] = {key_of(a, id), STR(SCHEMA_TEAM_INDEX)};
     struct str args[] = {id, arena_printf(a, "%" PRId64, created_s), record};
-    struct redis_call *c = redis_eval(r, on_done, NULL, &put_script,
+    struct redis_call *c = redis_eval(r, redis_on_done, NULL, &put_script,
                                       COUNTOF(keys), keys, COUNTOF(args), args);
 
     arena_free(a);
-    return tell_done(c, fn, arg);
+    return redis_tell_done(c, fn, arg);
 }
 
 struct redis_call *team_store_replace(struct redis *r, struct str id,
@@ -87,11 +46,11 @@ struct redis_call *team_store_replace(struct redis *r, struct str id,
     struct arena *a = arena_new();
     struct str key = key_of(a, id);
     struct str args[] = {old_record, record};
-    struct redis_call *c = redis_eval(r, on_done, NULL, &replace_script, 1,
-                                      &key, COUNTOF(args), args);
+    struct redis_call *c = redis_eval(r, redis_on_done, NULL, &replace_script,
+                                      1, &key, COUNTOF(args), args);
 
     arena_free(a);
-    return tell_done(c, fn, arg);
+    return redis_tell_done(c, fn, arg);
 }
 
 struct redis_call *team_store_set_member(struct redis *r, struct str id,
@@ -101,11 +60,11 @@ struct redis_call *team_store_set_member(struct redis *r, struct str id,
     struct arena *a = arena_new();
     struct str key = key_of(a, id);
     struct str args[] = {str_of(member), value};
-    struct redis_call *c =
-        redis_eval(r, on_raw, NULL, &set_script, 1, &key, COUNTOF(args), args);
+    struct redis_call *c = redis_eval(r, redis_on_text, NULL, &set_script, 1,
+                                      &key, COUNTOF(args), args);
 
     arena_free(a);
-    return tell_raw(c, fn, arg);
+    return redis_tell_text(c, fn, arg);
 }
 
 struct redis_call *team_store_raw(struct redis *r, struct str id,
@@ -113,10 +72,11 @@ struct redis_call *team_store_raw(struct redis *r, struct str id,
 {
     struct arena *a = arena_new();
     struct str get[] = {STR("GET"), key_of(a, id)};
-    struct redis_call *c = redis_command(r, on_raw, NULL, COUNTOF(get), get);
+    struct redis_call *c =
+        redis_command(r, redis_on_text, NULL, COUNTOF(get), get);
 
     arena_free(a);
-    return tell_raw(c, fn, arg);
+    return redis_tell_text(c, fn, arg);
 }
 
 struct redis_call *team_store_delete(struct redis *r, struct str id,
@@ -124,11 +84,11 @@ struct redis_call *team_store_delete(struct redis *r, struct str id,
 {
     struct arena *a = arena_new();
     struct str keys[] = {key_of(a, id), STR(SCHEMA_TEAM_INDEX)};
-    struct redis_call *c = redis_eval(r, on_done, NULL, &delete_script,
+    struct redis_call *c = redis_eval(r, redis_on_done, NULL, &delete_script,
                                       COUNTOF(keys), keys, 1, &id);
 
     arena_free(a);
-    return tell_done(c, fn, arg);
+    return redis_tell_done(c, fn, arg);
 }
 
 static void on_list(void *arg, const struct redis_value *v,

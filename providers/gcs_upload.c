@@ -46,28 +46,6 @@ static int64_t piece_end(const struct prov_op *op)
 
 /* --- requests --- */
 
-static struct str media_type(const struct prov_upload *u)
-{
-    static const struct str unknown = {"application/octet-stream", 24};
-    struct str type = u->content_type;
-
-    if (!type.n || !prov_is_field_value(type))
-        type = unknown;
-    if (str_eq_nocase(type, unknown) && str_ends(u->filename, STR(".jsonl")))
-        return STR("application/jsonl");
-    return type;
-}
-
-/* At most max bytes, no character cut in two. */
-static struct str cut_to(struct str s, size_t max)
-{
-    if (s.n <= max)
-        return s;
-    while (max && ((unsigned char)s.p[max] & 0xc0) == 0x80)
-        max--;
-    return str_make(s.p, max);
-}
-
 static void put_metadata(struct prov_op *op, struct buf *out)
 {
     const struct prov_upload *u = &op->upload;
@@ -77,11 +55,11 @@ static void put_metadata(struct prov_op *op, struct buf *out)
     json_out_init(&j, out);
     json_open(&j, NULL, '{');
     json_put_str(&j, "name", gcs_new_name(op));
-    json_put_str(&j, "contentType", media_type(u));
+    json_put_str(&j, "contentType", prov_media_type(u));
     json_open(&j, "metadata", '{');
-    json_put_str(&j, "filename", cut_to(filename, FILENAME_MAX_BYTES));
+    json_put_str(&j, "filename", prov_cut(filename, FILENAME_MAX_BYTES));
     if (u->purpose.n) /* else it follows in the stream */
-        json_put_str(&j, "purpose", cut_to(u->purpose, PURPOSE_MAX_BYTES));
+        json_put_str(&j, "purpose", prov_cut(u->purpose, PURPOSE_MAX_BYTES));
     json_close(&j);
     json_close(&j);
 }
@@ -120,7 +98,7 @@ static void describe_whole(struct prov_op *op, struct prov_exchange *x)
                STR_ARG(u->boundary));
     put_metadata(op, &b);
     buf_printf(&b, "\r\n--%.*s\r\nContent-Type: %.*s\r\n\r\n",
-               STR_ARG(u->boundary), STR_ARG(media_type(u)));
+               STR_ARG(u->boundary), STR_ARG(prov_media_type(u)));
     add_taken(op, &x->http, &b);
     if (u->stream_len >= 0)
         http_req_add_stream(&x->http, u->stream_len);
@@ -138,7 +116,7 @@ static void describe_start(struct prov_op *op, struct prov_exchange *x)
     describe_post(op, "resumable", x);
     prov_field(op, x, "Content-Type", STR("application/json; charset=UTF-8"));
     prov_field(op, x, "X-Upload-Content-Type",
-               arena_dup(op->arena, media_type(&op->upload)));
+               arena_dup(op->arena, prov_media_type(&op->upload)));
     buf_init(&b, HEAD_BYTES);
     put_metadata(op, &b);
     add_taken(op, &x->http, &b);

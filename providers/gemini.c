@@ -58,20 +58,6 @@ static void add_key(struct prov_op *op, struct prov_exchange *x)
     prov_field(op, x, "x-goog-api-key", str_of(o->api_key));
 }
 
-/* Clients that guess a type by the name do not know .jsonl, which batches
- * need to be called by its own. */
-static struct str media_type(const struct prov_upload *u)
-{
-    static const struct str unknown = {"application/octet-stream", 24};
-    struct str type = u->content_type;
-
-    if (!type.n || !prov_is_field_value(type))
-        type = unknown;
-    if (str_eq_nocase(type, unknown) && str_ends(u->filename, STR(".jsonl")))
-        return STR("application/jsonl");
-    return type;
-}
-
 static void add_metadata(struct buf *out, const struct prov_upload *u)
 {
     struct str name = u->filename.n ? u->filename : STR("upload");
@@ -81,7 +67,7 @@ static void add_metadata(struct buf *out, const struct prov_upload *u)
     json_open(&j, NULL, '{');
     json_open(&j, "file", '{');
     json_put_str(&j, "displayName", prov_cut(name, DISPLAY_NAME_MAX));
-    json_put_str(&j, "mimeType", media_type(u));
+    json_put_str(&j, "mimeType", prov_media_type(u));
     json_close(&j);
     json_close(&j);
 }
@@ -129,7 +115,7 @@ static void describe_start(struct prov_op *op, struct prov_exchange *x)
     prov_field(op, x, "X-Goog-Upload-Header-Content-Length",
                arena_printf(op->arena, "%lld", (long long)u->stream_len));
     prov_field(op, x, "X-Goog-Upload-Header-Content-Type",
-               arena_dup(op->arena, media_type(u)));
+               arena_dup(op->arena, prov_media_type(u)));
     prov_field(op, x, "Content-Type", STR("application/json"));
     buf_init(&body, HEAD_BYTES);
     add_metadata(&body, u);
@@ -171,7 +157,7 @@ static void describe_multipart(struct prov_op *op, struct prov_exchange *x)
                STR_ARG(u->boundary));
     add_metadata(&body, u);
     buf_printf(&body, "\r\n--%.*s\r\nContent-Type: %.*s\r\n\r\n",
-               STR_ARG(u->boundary), STR_ARG(media_type(u)));
+               STR_ARG(u->boundary), STR_ARG(prov_media_type(u)));
     add_taken(op, &x->http, &body);
     http_req_add_stream(&x->http, -1);
     buf_init(&body, HEAD_BYTES);

@@ -333,6 +333,18 @@ struct json *prov_json(struct prov_op *op, const struct http_res *res,
     return v;
 }
 
+struct str prov_media_type(const struct prov_upload *u)
+{
+    static const struct str unknown = {"application/octet-stream", 24};
+    struct str type = u->content_type;
+
+    if (!type.n || !prov_is_field_value(type))
+        type = unknown;
+    if (str_eq_nocase(type, unknown) && str_ends(u->filename, STR(".jsonl")))
+        return STR("application/jsonl");
+    return type;
+}
+
 enum gw_err prov_nonsense(const struct prov_op *op, const char *what,
                           struct gw_error *e)
 {

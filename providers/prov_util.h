@@ -50,6 +50,11 @@ int64_t prov_http_date(struct arena *a, struct str text);
 struct json *prov_json(struct prov_op *op, const struct http_res *res,
                        struct gw_error *e) MUSTCHECK;
 
+/* The file's media type as the client told it, else application/octet-stream.
+ * Clients that guess a type by the name do not know .jsonl, which batches need
+ * to be called by its own. */
+struct str prov_media_type(const struct prov_upload *u);
+
 /* UPSTREAM_BAD_RESPONSE: "sent an answer without <what>". */
 enum gw_err prov_nonsense(const struct prov_op *op, const char *what,
                           struct gw_error *e);

@@ -58,14 +58,9 @@ static void describe(struct prov_op *op, struct file_req *req)
         req->verb = op->code == PROV_GET ? FILE_STAT : FILE_REMOVE;
         req->name = arena_cstr(op->arena, op->upstream_id);
         return;
-    case PROV_GRANT:
-    case PROV_BATCH_CREATE:
-    case PROV_BATCH_GET:
-    case PROV_BATCH_CANCEL:
-    case PROV_OPCODES:
-        break;
+    default:
+        BUG("no such operation: %d", (int)op->code);
     }
-    BUG("no such operation: %d", (int)op->code);
 }
 
 static enum prov_step next(struct prov_op *op, struct prov_exchange *x)

@@ -145,14 +145,9 @@ static void describe(struct prov_op *op, struct prov_exchange *x)
     case PROV_GRANT:
         google_auth_describe(op, &gcs_own(op)->auth, x);
         return;
-    case PROV_CREATE:
-    case PROV_BATCH_CREATE:
-    case PROV_BATCH_GET:
-    case PROV_BATCH_CANCEL:
-    case PROV_OPCODES:
-        break;
+    default:
+        BUG("no such operation: %d", (int)op->code);
     }
-    BUG("no such operation: %d", (int)op->code);
 }
 
 static enum prov_step next(struct prov_op *op, struct prov_exchange *x)
@@ -302,15 +297,9 @@ static enum gw_err read_answer(struct prov_op *op, const struct http_res *res,
         return GW_OK;
     case PROV_CONTENT:
         return read_content(op, res, e);
-    case PROV_CREATE:
-    case PROV_GRANT:
-    case PROV_BATCH_CREATE:
-    case PROV_BATCH_GET:
-    case PROV_BATCH_CANCEL:
-    case PROV_OPCODES:
-        break;
+    default:
+        BUG("no such operation: %d", (int)op->code);
     }
-    BUG("no such operation: %d", (int)op->code);
 }
 
 static enum gw_err reply(struct prov_op *op, const struct http_res *http,

@@ -238,14 +238,9 @@ static void describe(struct prov_op *op, struct prov_exchange *x)
         describe_file(op, op->code == PROV_GET ? "GET" : "DELETE", "", x);
         prov_field(op, x, "Accept", STR("application/json"));
         return;
-    case PROV_GRANT:
-    case PROV_BATCH_CREATE:
-    case PROV_BATCH_GET:
-    case PROV_BATCH_CANCEL:
-    case PROV_OPCODES:
-        break;
+    default:
+        BUG("no such operation: %d", (int)op->code);
     }
-    BUG("no such operation: %d", (int)op->code);
 }
 
 static enum prov_step next(struct prov_op *op, struct prov_exchange *x)
@@ -451,14 +446,9 @@ static enum gw_err read_answer(struct prov_op *op, enum gemini_step step,
     case PROV_CONTENT:
         return step == AT_FIRST ? read_found(op, res, e)
                                 : read_content(op, res, e);
-    case PROV_GRANT:
-    case PROV_BATCH_CREATE:
-    case PROV_BATCH_GET:
-    case PROV_BATCH_CANCEL:
-    case PROV_OPCODES:
-        break;
+    default:
+        BUG("no such operation: %d", (int)op->code);
     }
-    BUG("no such operation: %d", (int)op->code);
 }
 
 static enum gw_err reply(struct prov_op *op, const struct http_res *http,

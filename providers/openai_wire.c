@@ -202,11 +202,9 @@ void openai_describe(struct prov_op *op, const struct openai_wire *w,
     case PROV_BATCH_CANCEL:
         openai_batch_describe(op, query_of(op, w, STR("")), x);
         return;
-    case PROV_GRANT:
-    case PROV_OPCODES:
-        break;
+    default:
+        BUG("no such operation: %d", (int)op->code);
     }
-    BUG("no such operation: %d", (int)op->code);
 }
 
 /* --- responses --- */

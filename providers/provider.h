@@ -32,10 +32,11 @@ enum prov_opcode {
     PROV_BATCH_CREATE,
     PROV_BATCH_GET,
     PROV_BATCH_CANCEL,
-    PROV_OPCODES
+    PROV_OPCODES /* at most 20: prov_cap has other bits behind them */
 };
 
-/* What a provider can do, and how. */
+/* What a provider can do (a bit for each operation), and how (PROV_FORM and
+ * those behind it). */
 enum prov_cap {
     PROV_CAN_CREATE = 1 << PROV_CREATE,
     PROV_CAN_GET = 1 << PROV_GET,
@@ -51,27 +52,27 @@ enum prov_cap {
         1 << PROV_BATCH_CREATE | 1 << PROV_BATCH_GET | 1 << PROV_BATCH_CANCEL,
     /* The upload is a form: the client's own framing of the file and of what
      * follows it may be relayed as it came, under the client's boundary. */
-    PROV_FORM = 1 << 9,
+    PROV_FORM = 1 << 20,
     /* The upload's exact length must be known before it starts. */
-    PROV_NEEDS_LENGTH = 1 << 10,
+    PROV_NEEDS_LENGTH = 1 << 21,
     /* All form fields must be known before the upload starts. */
-    PROV_NEEDS_FIELDS = 1 << 11,
+    PROV_NEEDS_FIELDS = 1 << 22,
     /* create stores under op->object_name, so the upstream id is known before
      * the first byte is sent. */
-    PROV_NAMES_OBJECT = 1 << 12,
+    PROV_NAMES_OBJECT = 1 << 23,
     /* content honours a byte range. */
-    PROV_HAS_RANGE = 1 << 13,
+    PROV_HAS_RANGE = 1 << 24,
     /* A file's status can still change after create. */
-    PROV_HAS_STATUS = 1 << 14,
+    PROV_HAS_STATUS = 1 << 25,
     /* PROV_FORM: the fields behind the file are framed anew, for a part may
      * have no other headers than those that name it. */
-    PROV_STRICT_FORM = 1 << 15,
+    PROV_STRICT_FORM = 1 << 26,
     /* PROV_FORM: an expires_after behind the file is kept from the provider,
      * which does not take every one; filemux ends the file. */
-    PROV_NO_LATE_EXPIRY = 1 << 16,
+    PROV_NO_LATE_EXPIRY = 1 << 27,
     /* The lines of a batch file are OpenAI's requests: they may be checked, and
      * their models renamed. */
-    PROV_OPENAI_BATCH = 1 << 17,
+    PROV_OPENAI_BATCH = 1 << 28,
 };
 
 struct provider_type;

@@ -316,13 +316,9 @@ static enum gw_err reply(struct prov_op *op, const struct http_res *http,
         return read_list(op, http, e);
     case PROV_CONTENT:
         return read_content(op, http, e);
-    case PROV_BATCH_CREATE:
-    case PROV_BATCH_GET:
-    case PROV_BATCH_CANCEL:
-    case PROV_OPCODES:
-        break;
+    default:
+        BUG("no such operation: %d", (int)op->code);
     }
-    BUG("no such operation: %d", (int)op->code);
 }
 
 static bool broken(struct prov_op *op, const struct gw_error *e)

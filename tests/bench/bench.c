@@ -3,6 +3,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <inttypes.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdarg.h>
@@ -14,6 +15,8 @@
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
+
+#define BATCH_LINE_BYTES 1024
 
 void bench_die(const char *format, ...)
 {
@@ -66,6 +69,56 @@ int bench_pattern(void)
         p[i] = x;
     }
     munmap(p, BENCH_PATTERN_BYTES);
+    return fd;
+}
+
+static size_t batch_line(char *p, size_t room, uint64_t i)
+{
+    static const char *const texts[] = {
+        "Summarise the following review in one sentence, and say whether its "
+        "author would buy the product again.\\n\\nI bought this kettle in "
+        "spring. It is quiet, it is quick, and \\\"the lid\\\" stays where it "
+        "should. What I do not like is the cable, which is too short for our "
+        "kitchen; and the light, which is blue and shines all night.",
+        "Classify the ticket as bug, question or request: the export stops at "
+        "line 4711 with an error, and nothing is written. We use version 2.14 "
+        "on three machines, and all of them show the same.",
+    };
+
+    return (size_t)snprintf(
+        p, room,
+        "{\"custom_id\": \"request-%" PRIu64 "\", \"method\": \"POST\", "
+        "\"url\": \"/v1/chat/completions\", \"body\": {\"model\": "
+        "\"gpt-4o-mini\", \"messages\": [{\"role\": \"system\", \"content\": "
+        "\"You are a helpful assistant that answers in one paragraph.\"}, "
+        "{\"role\": \"user\", \"content\": \"%s\"}], \"max_tokens\": 256, "
+        "\"temperature\": 0.2}}\n",
+        i, texts[i % 2]);
+}
+
+int bench_batch(uint64_t bytes)
+{
+    int fd = memfd_create("batch", MFD_CLOEXEC);
+    char *p, *end;
+
+    if (fd < 0 || ftruncate(fd, (off_t)bytes) < 0)
+        bench_die("cannot make the batch file: %s", strerror(errno));
+    p = mmap(NULL, bytes, PROT_WRITE, MAP_SHARED, fd, 0);
+    if (p == MAP_FAILED)
+        bench_die("cannot map the batch file: %s", strerror(errno));
+    end = p + bytes;
+    for (uint64_t i = 0; p < end; i++) {
+        char line[BATCH_LINE_BYTES];
+        size_t n = batch_line(line, sizeof(line), i);
+
+        if (n > (size_t)(end - p)) { /* blank lines are none */
+            memset(p, '\n', (size_t)(end - p));
+            break;
+        }
+        memcpy(p, line, n);
+        p += n;
+    }
+    munmap(end - bytes, bytes);
     return fd;
 }
 

@@ -32,6 +32,10 @@ double bench_now(void);
  * byte value, as a parser that searches for a delimiter has to see. */
 int bench_pattern(void);
 
+/* A descriptor of a batch file of that many bytes: lines of a chat each, some
+ * 600 bytes long, no two with the same custom_id. */
+int bench_batch(uint64_t bytes);
+
 /* A listening, non-blocking socket on 127.0.0.1. */
 int bench_listen(unsigned port);
 

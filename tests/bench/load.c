@@ -1,11 +1,16 @@
 /* load -- the client: uploads, downloads, small requests, idle connections.
  *
  *     load up   PORT PATH KEY STREAMS BYTES
+ *     load batch PORT PATH KEY STREAMS BYTES
+ *     load lines PORT PATH KEY STREAMS BYTES
  *     load down PORT PATH KEY STREAMS BYTES
  *     load get  PORT PATH KEY CONNECTIONS REQUESTS
  *     load idle PORT PATH KEY CONNECTIONS PATIENCE_MS
  *
- * The same engine does all four: on each connection a request (head, a file
+ * batch and lines upload the same batch file, once with that purpose and once
+ * with another one, for which nobody looks at it.
+ *
+ * The same engine does them all: on each connection a request (head, a file
  * out of the pattern, a tail), then the reply, as often as the job says. Every
  * reply must be a 200 of the length expected; anything else ends the program
  * with the reply's head. BYTES is per stream.
@@ -47,6 +52,8 @@ enum state {
 
 struct job {
     int epoll, pattern;
+    uint64_t pattern_bytes;
+    const char *purpose, *suffix;
     char request[4096]; /* its head and the form before the file */
     size_t request_len;
     uint64_t file_bytes;
@@ -111,10 +118,10 @@ static void job_post(struct job *j, unsigned port, const char *path,
     form_len = snprintf(
         form, sizeof(form),
         "--" BOUNDARY "\r\nContent-Disposition: form-data; name=\"purpose\""
-        "\r\n\r\nuser_data\r\n--" BOUNDARY "\r\nContent-Disposition: form-data;"
-        " name=\"file\"; filename=\"bench-%" PRIu64 ".bin\"\r\n"
+        "\r\n\r\n%s\r\n--" BOUNDARY "\r\nContent-Disposition: form-data;"
+        " name=\"file\"; filename=\"bench-%" PRIu64 "%s\"\r\n"
         "Content-Type: application/octet-stream\r\n\r\n",
-        j->file_bytes);
+        j->purpose, j->file_bytes, j->suffix);
     head_len = snprintf(j->request, sizeof(j->request),
                         "POST %s HTTP/1.1\r\nHost: 127.0.0.1:%u\r\n"
                         "Connection: keep-alive\r\n" CLIENT_FIELDS
@@ -190,7 +197,7 @@ static bool send_file(struct conn *c)
     uint64_t turn = TURN_BYTES;
 
     while (c->file_left && turn) {
-        uint64_t want = BENCH_PATTERN_BYTES - (uint64_t)c->file_off;
+        uint64_t want = c->job->pattern_bytes - (uint64_t)c->file_off;
         ssize_t n;
 
         want = want < c->file_left ? want : c->file_left;
@@ -200,7 +207,7 @@ static bool send_file(struct conn *c)
             return false;
         if (n <= 0)
             bench_die("load: cannot send the file: %s", strerror(errno));
-        c->file_off %= BENCH_PATTERN_BYTES;
+        c->file_off %= (off_t)c->job->pattern_bytes;
         c->file_left -= (uint64_t)n;
         turn -= (uint64_t)n;
     }
@@ -417,6 +424,24 @@ static void run_all(struct job *j, unsigned port, unsigned count)
     job_print(j, bench_now() - start);
 }
 
+/* What is uploaded, and how it is called. */
+static void job_pick_file(struct job *j, const char *mode, uint64_t bytes)
+{
+    bool is_plain = !strcmp(mode, "up");
+
+    j->file_bytes = bytes;
+    j->pattern_bytes = is_plain ? BENCH_PATTERN_BYTES : bytes;
+    j->pattern = is_plain ? bench_pattern() : bench_batch(bytes);
+    j->purpose = strcmp(mode, "batch") ? "user_data" : "batch";
+    j->suffix = is_plain ? ".bin" : ".jsonl";
+}
+
+static bool is_upload(const char *mode)
+{
+    return !strcmp(mode, "up") || !strcmp(mode, "batch") ||
+           !strcmp(mode, "lines");
+}
+
 int main(int argc, char **argv)
 {
     struct job j = {.tail = ""};
@@ -424,21 +449,21 @@ int main(int argc, char **argv)
     uint64_t amount;
 
     if (argc != 7)
-        bench_die("usage: load up|down|get|idle PORT PATH KEY COUNT AMOUNT");
+        bench_die("usage: load up|batch|lines|down|get|idle PORT PATH KEY "
+                  "COUNT AMOUNT");
     signal(SIGPIPE, SIG_IGN);
     port = (unsigned)bench_number(argv[2]);
     count = (unsigned)bench_number(argv[5]);
     amount = bench_number(argv[6]);
     j.epoll = epoll_create1(EPOLL_CLOEXEC);
-    j.pattern = bench_pattern();
     j.is_tolerant = !strcmp(argv[1], "idle");
     j.to_start = j.unanswered = count;
     if (!strcmp(argv[1], "get"))
         j.to_start = j.unanswered = amount;
     if (!strcmp(argv[1], "down"))
         j.expect = amount;
-    if (!strcmp(argv[1], "up")) {
-        j.file_bytes = amount;
+    if (is_upload(argv[1])) {
+        job_pick_file(&j, argv[1], amount);
         job_post(&j, port, argv[3], argv[4]);
     } else
         job_get(&j, port, argv[3], argv[4]);

@@ -263,6 +263,7 @@ class Filemux(Proxy):
             },
             "providers": {"up": provider},
             "routing": {"default": "up"},
+            "batch_check": {"max_lines": 1000000},
         }
 
     def start(self):

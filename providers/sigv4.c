@@ -276,15 +276,43 @@ static struct str authorization(const struct sigv4 *s, struct arena *a,
     return out;
 }
 
+/* As it is signed: for all services but one the path is encoded once more, of
+ * which only the percent signs are left to be. */
+static struct http_req as_signed(const struct sigv4 *s, struct arena *a,
+                                 const struct http_req *req)
+{
+    struct http_req out = *req;
+    size_t i, origin = url_origin(req->url).n;
+    bool is_path = true;
+    struct buf url;
+
+    if (str_eq(s->service, STR("s3")))
+        return out;
+    buf_init(&url, 3 * req->url.n);
+    for (i = 0; i < req->url.n; i++) {
+        char c = req->url.p[i];
+
+        is_path = is_path && c != '?';
+        buf_add_byte(&url, c);
+        if (c == '%' && i >= origin && is_path)
+            buf_add_c(&url, "25");
+    }
+    out.url = arena_dup(a, buf_str(&url));
+    buf_release(&url);
+    return out;
+}
+
 void sigv4_sign(const struct sigv4 *s, struct arena *a, struct http_req *req,
                 struct str payload)
 {
+    struct http_req meant;
     struct str stamp = stamp_of(a, s->now_s);
 
     http_fields_add(&req->fields, a, STR("x-amz-content-sha256"), payload);
     http_fields_add(&req->fields, a, STR("x-amz-date"), stamp);
     if (s->token.n)
         http_fields_add(&req->fields, a, STR("x-amz-security-token"), s->token);
+    meant = as_signed(s, a, req);
     http_fields_add(&req->fields, a, STR("Authorization"),
-                    authorization(s, a, req, stamp, payload));
+                    authorization(s, a, &meant, stamp, payload));
 }

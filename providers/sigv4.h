@@ -32,15 +32,15 @@ bool sigv4_is_signed(struct str name);
  * SIGV4_UNSIGNED), x-amz-security-token where there is one, and Authorization.
  * The URL must be absolute, and in the only spelling that AWS knows: all but
  * the unreserved characters and the path's slashes as %XX. (Services other than
- * s3 encode the path once more to sign it; that is not done here.) `payload`
- * must live as long as the arena. */
+ * s3 encode the path once more to sign it: so is done here.) `payload` must
+ * live as long as the arena. */
 void sigv4_sign(const struct sigv4 *s, struct arena *a, struct http_req *req,
                 struct str payload);
 
 /* --- what that is made of, for who signs something else --- */
 
-/* What is hashed of a request that has all its fields. The caller releases
- * *out. */
+/* What is hashed of a request that has all its fields, the path as it is. The
+ * caller releases *out. */
 void sigv4_canonical(const struct http_req *req, struct str payload,
                      struct buf *out);
 /* The key of a day, "20130524". */

@@ -146,7 +146,7 @@ struct prov_op {
                                   batch that of the file that it reads */
     struct str shown_id;       /* stands for upstream_id in messages: our id;
                                   "" when there is none */
-    struct str object_name;    /* create: the ULID of our id */
+    struct str object_name;    /* create, batch_create: the ULID of our id */
     struct prov_upload upload; /* create */
     struct str piece;          /* what PROV_READ read; until the next one */
     bool is_last_piece;        /* the stream ends with it */
@@ -154,8 +154,11 @@ struct prov_op {
     int64_t range_last;        /* content: inclusive, -1 to the end */
     struct str if_none_match;  /* unused by most; "" */
     /* batch_create: what the client asks for, an object; of its input_file_id
-     * upstream_id takes the place. */
+     * upstream_id takes the place. Later: the members of the batch as it was
+     * last seen (batch_obj.h), the client's own among them. */
     const struct json *batch_request;
+    struct str batch_model; /* batch_create: as the provider calls it; "": none
+                               was named */
     struct str list_cursor; /* list: "" is the first page */
 
     struct file_obj file;  /* create, get: the provider's object, id is
@@ -200,6 +203,12 @@ struct provider_type {
      * depend on its own keys (base_url), and says what cannot work. Optional.
      * The entry's common keys are checked after it. */
     enum gw_err (*check)(struct provider_conf *c, struct gw_error *e);
+    /* A batch runs one model, which its request names (op->batch_model), and
+     * which the key must be allowed: what of a new one can be refused before
+     * anything is sent. model "": none is named. Optional. */
+    enum gw_err (*check_batch)(const struct provider_conf *c,
+                               const struct json *request, struct str model,
+                               struct gw_error *e);
     /* What this configured instance can do: a subset of caps. Optional: NULL
      * means all of caps. */
     unsigned (*caps_of)(const struct provider_conf *c);

@@ -59,6 +59,7 @@ static const struct {
     {PROV_CAN_DELETE,  "delete"},
     {PROV_CAN_CONTENT, "content"},
     {PROV_HAS_RANGE,   "range"},
+    {PROV_CAN_BATCH,   "batches"},
     /* clang-format on */
 };
 

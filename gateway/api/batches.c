@@ -255,6 +255,63 @@ static void fill_record(struct txn *t, struct single *s,
     s->look.upstream_file_id = f->upstream_id;
 }
 
+/* --- the model, where a batch runs one --- */
+
+static const struct model_conf *find_model(const struct txn *t, struct str name)
+{
+    const struct conf_items *models = &t->conf->route.models;
+
+    for (size_t i = 0; i < models->n; i++)
+        if (str_eq_c(name, models->v[i].name))
+            return models->v[i].data;
+    return NULL;
+}
+
+/* A key that may not use every model must name the one that it means. */
+static enum gw_err check_model(const struct txn *t, struct str name,
+                               struct gw_error *e)
+{
+    bool is_bound = t->vkey->models.n || (t->vteam && t->vteam->models.n);
+
+    if (name.n)
+        return vkey_check_model(t->vkey, t->vteam, name, e);
+    if (!is_bound)
+        return GW_OK;
+    return err_set_param(e, GW_MISSING_PARAM, "model",
+                         "'model' is required: this API key may not use every "
+                         "model");
+}
+
+/* What it is called at the provider into s->look.model. */
+static enum gw_err pick_model(struct txn *t, struct single *s,
+                              struct gw_error *e)
+{
+    struct str name = json_str(json_get(s->request, "model"));
+    const char *provider = s->provider->name;
+    const struct model_conf *m;
+
+    if (check_model(t, name, e) != GW_OK)
+        return e->err;
+    m = find_model(t, name);
+    if (m && strcmp(m->provider, provider) != 0)
+        return err_set_param(e, GW_INVALID_VALUE, "model",
+                             "the model '%.*s' is at '%s', while the file is "
+                             "at '%s'",
+                             STR_ARG(name), m->provider, provider);
+    s->look.model = m && m->model[0] ? str_of(m->model) : name;
+    return GW_OK;
+}
+
+static enum gw_err check_batch(struct txn *t, struct single *s,
+                               struct gw_error *e)
+{
+    const struct provider_conf *p = s->provider;
+
+    if (!p->type->check_batch || pick_model(t, s, e) != GW_OK)
+        return e->err;
+    return p->type->check_batch(p, s->request, s->look.model, e);
+}
+
 /* What is about to be made is noted before it is. */
 static void note(struct txn *t, struct single *s)
 {
@@ -297,6 +354,7 @@ static void on_input(void *arg, const struct file_record *f,
     struct txn *t = arg;
     struct single *s = t->data;
     struct file_record *input = arena_new_of(t->arena, struct file_record);
+    struct gw_error bad = {0};
 
     t->store_call = NULL;
     if (e->err != GW_OK) {
@@ -313,6 +371,10 @@ static void on_input(void *arg, const struct file_record *f,
     s->provider = usable_provider(t, f->obj.provider);
     if (!s->provider)
         return;
+    if (check_batch(t, s, &bad) != GW_OK) {
+        txn_fail(t, &bad);
+        return;
+    }
     fill_record(t, s, input);
     t->file_id = str_of(s->id);
     note(t, s);

@@ -300,6 +300,22 @@ static void on_seen(void *arg, const struct gw_error *e)
 
 static const struct upstream_ops look_ops = {.done = on_seen};
 
+static struct str ulid_of(const struct batch_look *l)
+{
+    struct fileid id;
+
+    if (!fileid_parse(FILEID_BATCH, l->record.obj.id, &id))
+        BUG("a batch with a bad id");
+    return id.ulid;
+}
+
+static const struct json *known_members(const struct batch_look *l)
+{
+    struct gw_error ignored = {0};
+
+    return json_parse(l->arena, l->record.obj.members, &ignored);
+}
+
 void batch_look_start(struct batch_look *l, struct services *sv,
                       struct arena *a, const struct provider_conf *provider,
                       enum prov_opcode code, batch_look_callback *done,
@@ -317,7 +333,9 @@ void batch_look_start(struct batch_look *l, struct services *sv,
     loop_timer_init(sv->loop, &l->retry, write_record, l);
     l->up = upstream_new(sv, a, provider, code);
     op = &l->up->op;
-    op->batch_request = l->request;
+    op->batch_request = is_new ? l->request : known_members(l);
+    op->object_name = ulid_of(l);
+    op->batch_model = l->model;
     op->upstream_id = is_new ? l->upstream_file_id : l->record.upstream_id;
     op->shown_id = is_new ? l->record.obj.input_file_id : l->record.obj.id;
     upstream_start(l->up, NULL, NULL, &look_ops, l);

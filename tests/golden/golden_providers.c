@@ -185,6 +185,7 @@ static void read_operation(struct golden_case *c, struct str lines,
     op->file.bytes = -1;
     op->batch_request = json_parse(
         c->arena, text_or_empty(c, lines, "batch_request"), &ignored);
+    op->batch_model = text_or_empty(c, lines, "batch_model");
     op->grant.token = text_or_empty(c, lines, "token");
     op->grant.key_id = text_or_empty(c, lines, "key_id");
     op->grant.secret = text_or_empty(c, lines, "secret");
@@ -550,6 +551,12 @@ static void run_operation(struct golden_case *c, struct prov_op *op,
 
     if (!(provider_caps(op->conf) & (1u << op->code))) {
         buf_add_c(result, "unsupported\n");
+        return;
+    }
+    if (op->code == PROV_BATCH_CREATE && op->conf->type->check_batch &&
+        op->conf->type->check_batch(op->conf, op->batch_request,
+                                    op->batch_model, &e) != GW_OK) {
+        show_error(result, &e);
         return;
     }
     while (exchange(c, op, number, &e))

@@ -1,0 +1,202 @@
+#include "providers/prov_batch.h"
+
+#include "providers/prov_said.h"
+#include "providers/prov_util.h"
+
+#define OBJECT_BYTES (2 * MIB)
+#define MODEL_MAX 2048
+#define ENDPOINT_MAX 256
+/* OpenAI's bounds. */
+#define METADATA_MAX 16
+#define METADATA_KEY_MAX 64
+#define METADATA_VALUE_MAX 512
+
+const char *prov_batch_status(const struct prov_batch_state *states, size_t n,
+                              struct str theirs)
+{
+    size_t i;
+
+    for (i = 0; i < n; i++)
+        if (str_eq_c(theirs, states[i].theirs))
+            return states[i].ours;
+    return NULL;
+}
+
+/* --- what a client may ask --- */
+
+struct str prov_batch_model(const struct prov_op *op, const char *dflt)
+{
+    return op->batch_model.n ? op->batch_model : str_of(dflt);
+}
+
+static enum gw_err check_model(const struct provider_conf *c, struct str model,
+                               const char *symbols, struct gw_error *e)
+{
+    if (!model.n)
+        return err_set_param(e, GW_MISSING_PARAM, "model",
+                             "'model' is required: a batch at provider '%s' "
+                             "runs one model, which its lines do not name",
+                             c->name);
+    if (model.n > MODEL_MAX || !str_is_made_of(model, symbols))
+        return err_set_param(e, GW_INVALID_VALUE, "model",
+                             "'model' must be 1 to %d of a-z A-Z 0-9 %s",
+                             MODEL_MAX, symbols);
+    return GW_OK;
+}
+
+static enum gw_err check_metadata(const struct json *v, struct gw_error *e)
+{
+    bool is_valid = json_is_object(v) && json_count(v) <= METADATA_MAX;
+    const struct json *value;
+    struct str name;
+    void *at = NULL;
+
+    if (json_is_null(v))
+        return GW_OK;
+    while (is_valid && (value = json_next(v, &at, &name)))
+        is_valid = name.n <= METADATA_KEY_MAX && json_is_string(value) &&
+                   json_str(value).n <= METADATA_VALUE_MAX;
+    if (is_valid)
+        return GW_OK;
+    return err_set_param(e, GW_INVALID_VALUE, "metadata",
+                         "'metadata' must be an object of at most %d texts, "
+                         "their names %d and they %d bytes long",
+                         METADATA_MAX, METADATA_KEY_MAX, METADATA_VALUE_MAX);
+}
+
+static enum gw_err refuse_unsupported(const struct provider_conf *c,
+                                      const struct json *request,
+                                      struct gw_error *e)
+{
+    static const char *const names[] = {"output_expires_after",
+                                        "override_settings"};
+    size_t i;
+
+    for (i = 0; i < COUNTOF(names); i++)
+        if (!json_is_null(json_get(request, names[i])))
+            return err_set_param(e, GW_INVALID_VALUE, names[i],
+                                 "provider '%s' has no '%s': leave it out",
+                                 c->name, names[i]);
+    return GW_OK;
+}
+
+enum gw_err prov_batch_check(const struct provider_conf *c,
+                             const struct json *request, struct str model,
+                             const char *dflt, const char *symbols,
+                             struct gw_error *e)
+{
+    if (check_model(c, model.n ? model : str_of(dflt), symbols, e) ||
+        check_metadata(json_get(request, "metadata"), e) ||
+        refuse_unsupported(c, request, e))
+        return e->err;
+    if (json_str(json_get(request, "endpoint")).n > ENDPOINT_MAX)
+        return err_set_param(e, GW_INVALID_VALUE, "endpoint",
+                             "'endpoint' must be at most %d bytes long",
+                             ENDPOINT_MAX);
+    return GW_OK;
+}
+
+/* --- the object --- */
+
+static void put_ended(struct json_out *j, const struct prov_batch *b)
+{
+    static const struct prov_batch_state names[] = {
+        {"completed", "completed_at"},
+        {"failed", "failed_at"},
+        {"expired", "expired_at"},
+        {"cancelled", "cancelled_at"},
+    };
+    const char *name =
+        prov_batch_status(names, COUNTOF(names), str_of(b->status));
+
+    if (name)
+        json_put_int(j, name, b->ended_at);
+}
+
+static void put_error(struct json_out *j, const struct prov_batch *b)
+{
+    json_open(j, "errors", '{');
+    json_open(j, "data", '[');
+    json_open(j, NULL, '{');
+    json_put_str(j, "code", b->error_code.n ? b->error_code : STR_NULL);
+    json_put_str(j, "message", b->error_message);
+    json_close(j);
+    json_close(j);
+    json_close(j);
+}
+
+static void put_told(struct json_out *j, const struct prov_op *op)
+{
+    static const char *const names[] = {"endpoint", "completion_window",
+                                        "metadata", "model"};
+    size_t i;
+
+    for (i = 0; i < COUNTOF(names); i++)
+        json_put(j, names[i], json_get(op->batch_request, names[i]));
+}
+
+static void put_time(struct json_out *j, const struct prov_op *op,
+                     const char *name, int64_t at)
+{
+    int64_t known = file_obj_time(json_get(op->batch_request, name));
+
+    json_put_int(j, name, at ? at : known);
+}
+
+static void put_batch(struct json_out *j, const struct prov_op *op,
+                      const struct prov_batch *b)
+{
+    json_open(j, NULL, '{');
+    json_put_str(j, "id", b->id);
+    json_put_cstr(j, "status", b->status);
+    json_put_str(j, "output_file_id", b->output_file_id);
+    put_told(j, op);
+    put_time(j, op, "created_at", b->created_at);
+    put_time(j, op, "in_progress_at", b->in_progress_at);
+    put_time(j, op, "expires_at", b->expires_at);
+    put_time(j, op, "cancelling_at", b->cancelling_at);
+    put_ended(j, b);
+    json_open(j, "request_counts", '{');
+    json_put_int(j, "total", b->total);
+    json_put_int(j, "completed", b->completed);
+    json_put_int(j, "failed", b->failed);
+    json_close(j);
+    if (b->error_message.n)
+        put_error(j, b);
+    json_close(j);
+}
+
+/* What it says of its file is a place in a bucket. */
+struct naming {
+    struct prov_op *op;
+    const struct prov_batch *batch;
+};
+
+static struct str clean(void *arg, struct str text)
+{
+    const struct naming *n = arg;
+    struct prov_op *op = n->op;
+
+    text = prov_said_clean(op->arena, text, n->batch->input, STR("[file]"));
+    return prov_said_clean(op->arena, text, n->batch->id, op->shown_id);
+}
+
+enum gw_err prov_batch_tell(struct prov_op *op, const struct prov_batch *b,
+                            struct gw_error *e)
+{
+    struct naming n = {op, b};
+    struct gw_error ignored = {0};
+    const struct json *v = NULL;
+    struct json_out j;
+    struct buf text;
+
+    buf_init(&text, OBJECT_BYTES);
+    json_out_init(&j, &text);
+    put_batch(&j, op, b);
+    if (!text.overflow)
+        v = json_parse(op->arena, buf_str(&text), &ignored);
+    buf_release(&text);
+    if (batch_obj_read(op->arena, v, clean, &n, &op->batch, e) != GW_OK)
+        return prov_nonsense(op, "a batch", e);
+    return GW_OK;
+}

@@ -16,8 +16,8 @@
  */
 
 #define BASE_URL "https://storage.googleapis.com"
-#define API "/storage/v1"
-#define SCHEME "gs://"
+#define API GCS_API
+#define SCHEME GCS_ID_PREFIX
 /* An object has up to 8 KiB of metadata: a page of them fits into an answer. */
 #define PAGE_FILES 100
 #define BUCKET_MIN 3
@@ -33,6 +33,8 @@ static unsigned caps_of(const struct provider_conf *c)
     if (!strcmp(c->type->name,
                 "gcs")) /* a store; Vertex has lines of its own */
         caps |= PROV_OPENAI_BATCH;
+    else if (o->project[0] && o->location[0])
+        caps |= PROV_CAN_BATCH;
     return google_auth_is_temporary(&o->auth) ? caps | PROV_CAN_GRANT : caps;
 }
 
@@ -59,6 +61,19 @@ static struct place place_of(const struct prov_op *op, struct str id)
         p.name =
             arena_printf(op->arena, "%s%.*s", gcs_own(op)->prefix, STR_ARG(id));
     return p;
+}
+
+struct str gcs_uri(const struct prov_op *op, struct str id)
+{
+    struct place at = place_of(op, id);
+
+    return arena_printf(op->arena, SCHEME "%.*s/%.*s", STR_ARG(at.bucket),
+                        STR_ARG(at.name));
+}
+
+static bool is_batch(const struct prov_op *op)
+{
+    return (1u << op->code) & PROV_CAN_BATCH;
 }
 
 /* --- requests --- */
@@ -154,6 +169,8 @@ static enum prov_step next(struct prov_op *op, struct prov_exchange *x)
 {
     const struct gcs_state *state = op->state;
 
+    if (is_batch(op))
+        return vertex_next_batch(op, x);
     if (state->is_over)
         return PROV_DONE;
     if (op->code == PROV_CREATE)
@@ -310,6 +327,8 @@ static enum gw_err reply(struct prov_op *op, const struct http_res *http,
     ASSERT(http && !file);
     if (op->code == PROV_CREATE)
         return gcs_read_create(op, http, e);
+    if (is_batch(op))
+        return vertex_read_batch(op, http, e);
     state->is_over = true;
     if (op->code == PROV_GRANT)
         return google_auth_read(op, http, e);
@@ -375,7 +394,7 @@ static bool is_step(const char *s)
 
 static enum gw_err check(struct provider_conf *c, struct gw_error *e)
 {
-    const struct gcs_conf *o = c->own;
+    struct gcs_conf *o = c->own;
 
     if (!c->base_url[0])
         c->base_url = BASE_URL;
@@ -389,6 +408,8 @@ static enum gw_err check(struct provider_conf *c, struct gw_error *e)
     if (o->project && (!is_step(o->project) || !is_step(o->location)))
         return err_set(e, GW_INVALID_VALUE,
                        "'project' and 'location' must be of a-z 0-9 - . : _");
+    if (o->project && vertex_check(o, e) != GW_OK)
+        return e->err;
     return complete_url(c, e);
 }
 
@@ -423,10 +444,18 @@ static const struct conf_key gcs_keys[] = {
 static const struct conf_key vertex_keys[] = {
     KEYS,
     {.name = "project", .type = CONF_STR, .offset = AT(project),
-     .help = "the project of its jobs; files do not need it"},
+     .help = "the project of its batches; files do not need it"},
     {.name = "location", .type = CONF_STR, .offset = AT(location),
-     .help = "where its jobs run, such as us-central1 or global; files do not "
-             "need it"},
+     .help = "where its batches run, such as us-central1 or global; files do "
+             "not need it"},
+    {.name = "batch_model", .type = CONF_STR, .offset = AT(batch_model),
+     .help = "what batches run that name no model, such as gemini-2.5-flash"},
+    {.name = "batch_prefix", .type = CONF_STR, .offset = AT(batch_prefix),
+     .def = "filemux-batches/",
+     .help = "what the names of their outputs in the bucket start with"},
+    {.name = "batch_url", .type = CONF_STR, .offset = AT(batch_url),
+     .help = "where the API of its batches is; empty: where Google has that of "
+             "the location"},
     {.name = NULL},
 };
 /* clang-format on */
@@ -441,9 +470,9 @@ static const struct conf_section vertex_section = {
     .keys = vertex_keys,
 };
 
+#define CAPS                                                                   \
+    (PROV_CAN_ALL | PROV_CAN_GRANT | PROV_NAMES_OBJECT | PROV_HAS_RANGE)
 #define TYPE                                                                   \
-    .caps = PROV_CAN_ALL | PROV_CAN_GRANT | PROV_NAMES_OBJECT |                \
-            PROV_HAS_RANGE | PROV_OPENAI_BATCH,                                \
     .state_size = sizeof(struct gcs_state), .check = check,                    \
     .caps_of = caps_of, .next = next, .reply = reply, .broken = gcs_broken,    \
     .undo = gcs_undo
@@ -451,13 +480,16 @@ static const struct conf_section vertex_section = {
 const struct provider_type provider_vertex = {
     .name = "vertex",
     .systems = "Vertex AI, over Cloud Storage",
+    .caps = CAPS | PROV_CAN_BATCH,
     .section = &vertex_section,
+    .check_batch = vertex_check_batch,
     TYPE,
 };
 
 const struct provider_type provider_gcs = {
     .name = "gcs",
     .systems = "Google Cloud Storage",
+    .caps = CAPS | PROV_OPENAI_BATCH,
     .section = &gcs_section,
     TYPE,
 };

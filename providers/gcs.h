@@ -7,10 +7,13 @@
 #define FILEMUX_PROVIDERS_GCS_H
 
 #include "providers/google_auth.h"
+#include "providers/prov_batch.h"
 #include "providers/prov_util.h"
 
 /* A base_url with a path of its own, kept without "/storage/v1". */
 #define GCS_URL_BYTES 512
+#define GCS_API "/storage/v1"
+#define GCS_ID_PREFIX "gs://"
 
 struct gcs_conf {
     const char *bucket, *prefix;
@@ -18,10 +21,22 @@ struct gcs_conf {
     const char *user_project;
     int64_t chunk_bytes, upload_retries;
     const char *project, *location; /* vertex: of its jobs */
+    /* --- vertex: of its batches --- */
+    const char *batch_url, *batch_model, *batch_prefix;
+    char batch_host[GCS_URL_BYTES]; /* where batch_url may point */
     char url[GCS_URL_BYTES];        /* where base_url may point */
 };
 
 enum gcs_request { GCS_WHOLE, GCS_START, GCS_CHUNK, GCS_ASK };
+
+enum vertex_step { VERTEX_ASK, VERTEX_LOOK, VERTEX_OUTPUT, VERTEX_END };
+
+struct vertex_batch {
+    enum vertex_step step;
+    struct prov_batch seen;
+    struct str model;
+    struct str bucket, folder; /* where its output is */
+};
 
 /* An upload that is under way; of other operations, whether it is over. */
 struct gcs_state {
@@ -36,6 +51,7 @@ struct gcs_state {
     bool must_renew, has_renewed; /* the token was refused, once */
     int failures;                 /* since something was stored last */
     int64_t wait_ms;              /* before the next request */
+    struct vertex_batch batch;    /* of vertex: of the batch operations */
 };
 
 static inline const struct gcs_conf *gcs_own(const struct prov_op *op)
@@ -50,6 +66,8 @@ void gcs_describe_delete(struct prov_op *op, struct str name,
                          struct prov_exchange *x);
 /* The name under which an upload is stored. */
 struct str gcs_new_name(const struct prov_op *op);
+/* "gs://bucket/name" of an id, be it a bare name. */
+struct str gcs_uri(const struct prov_op *op, struct str id);
 /* False without a usable name. */
 bool gcs_read_object(struct prov_op *op, const struct json *v,
                      struct file_obj *out);
@@ -63,5 +81,16 @@ enum gw_err gcs_read_create(struct prov_op *op, const struct http_res *res,
                             struct gw_error *e);
 bool gcs_broken(struct prov_op *op, const struct gw_error *e);
 bool gcs_undo(struct prov_op *op, struct prov_exchange *x);
+
+/* --- vertex_batch.c --- */
+
+enum prov_step vertex_next_batch(struct prov_op *op, struct prov_exchange *x);
+enum gw_err vertex_read_batch(struct prov_op *op, const struct http_res *res,
+                              struct gw_error *e) MUSTCHECK;
+enum gw_err vertex_check_batch(const struct provider_conf *c,
+                               const struct json *request, struct str model,
+                               struct gw_error *e) MUSTCHECK;
+/* Its keys, and where its jobs are. */
+enum gw_err vertex_check(struct gcs_conf *o, struct gw_error *e) MUSTCHECK;
 
 #endif

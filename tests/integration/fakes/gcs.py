@@ -1,5 +1,6 @@
 """A strict Cloud Storage JSON API, with the endpoints that hand out tokens.
 
+Jobs of Vertex AI, which read and write the same objects, are in fakes/vertex.py.
 The exchanges, the faults and the recording are those of fakes/openai.py.
 
 A signed JWT is checked as Google does: signature, audience, times by the
@@ -31,6 +32,7 @@ from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from .form import File, Refused
 from .http import Violation
 from .openai import OpenAI, Stored
+from .vertex import Jobs
 
 CHUNK = 256 * 1024
 REASONS = {400: "invalid", 401: "authError", 403: "forbidden", 404: "notFound",
@@ -72,12 +74,12 @@ class Session:
         self.size = size
 
 
-class GCS(OpenAI):
+class GCS(Jobs, OpenAI):
     def __init__(self, bucket="team-files", token=None, **kw):
         super().__init__(api_key=None, **kw)
         self.url = f"http://127.0.0.1:{self.port}"
         self.bucket = bucket
-        self.sessions, self.cancelled = {}, []
+        self.sessions, self.cancelled, self.jobs = {}, [], {}
         self.tokens = {token: float("inf")} if token else {}  # -> their end
         self.token_requests = 0
         self.token_life = 3600
@@ -217,6 +219,9 @@ class GCS(OpenAI):
     @staticmethod
     def _answer_error(x, e):
         close = not x.body.ended
+        if Jobs.is_job(x):
+            Jobs.answer_job_error(x, e)
+            return
         if ("alt", "media") in x.head.query or "upload_id" in dict(x.head.query):
             text = {"Content-Type": "text/html; charset=UTF-8"}
             x.answer(e.status, e.message, text, then_close=close)
@@ -234,6 +239,8 @@ class GCS(OpenAI):
             self._token(x)
         elif method == "GET" and path == METADATA_PATH:
             self._metadata(x)
+        elif self.is_job(x):
+            self.route_job(x)
         elif path.startswith("/upload/"):
             self._route_upload(x)
         else:

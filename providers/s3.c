@@ -26,6 +26,7 @@ struct s3_state {
     enum s3_step step;
     struct aws_grant grant;
     struct s3_upload upload;
+    struct bedrock_batch batch;
     struct str unfinished[S3_UNFINISHED_MAX];
     size_t nunfinished, naborted;
 };
@@ -38,7 +39,14 @@ static unsigned caps_of(const struct provider_conf *c)
     if (!strcmp(c->type->name,
                 "s3")) /* a store; Bedrock has lines of its own */
         caps |= PROV_OPENAI_BATCH;
+    else if (o->role_arn[0])
+        caps |= PROV_CAN_BATCH;
     return aws_is_temporary(&o->aws) ? caps | PROV_CAN_GRANT : caps;
+}
+
+static bool is_batch(const struct prov_op *op)
+{
+    return (1u << op->code) & PROV_CAN_BATCH;
 }
 
 /* --- requests --- */
@@ -116,6 +124,8 @@ static enum prov_step next(struct prov_op *op, struct prov_exchange *x)
         return aws_grant_next(op, &s3_own(op)->aws, &state->grant, x);
     if (op->code == PROV_CREATE)
         return s3_upload_next(op, &state->upload, x);
+    if (is_batch(op))
+        return bedrock_next_batch(op, &state->batch, x);
     if (state->step == AT_END)
         return PROV_DONE;
     if (state->step == AT_ABORT)
@@ -303,6 +313,8 @@ static enum gw_err reply(struct prov_op *op, const struct http_res *http,
     struct s3_state *state = op->state;
 
     ASSERT(http && !file);
+    if (is_batch(op))
+        return bedrock_read_batch(op, &state->batch, http, e);
     switch (op->code) {
     case PROV_GRANT:
         return aws_grant_reply(op, &s3_own(op)->aws, &state->grant, http, e);
@@ -337,16 +349,18 @@ static bool undo(struct prov_op *op, struct prov_exchange *x)
 
 /* --- the types --- */
 
+#define CAPS                                                                   \
+    (PROV_CAN_ALL | PROV_NAMES_OBJECT | PROV_HAS_RANGE | PROV_CAN_GRANT)
 #define COMMON                                                                 \
-    .caps = PROV_CAN_ALL | PROV_NAMES_OBJECT | PROV_HAS_RANGE |                \
-            PROV_CAN_GRANT | PROV_OPENAI_BATCH,                                \
-    .section = &s3_section, .state_size = sizeof(struct s3_state),             \
-    .check = s3_check, .caps_of = caps_of, .next = next, .reply = reply,       \
-    .broken = broken, .undo = undo
+    .state_size = sizeof(struct s3_state), .check = s3_check,                  \
+    .caps_of = caps_of, .next = next, .reply = reply, .broken = broken,        \
+    .undo = undo
 
 const struct provider_type provider_s3 = {
     .name = "s3",
     .systems = "Amazon S3, and any store that speaks its language",
+    .caps = CAPS | PROV_OPENAI_BATCH,
+    .section = &s3_section,
     COMMON,
 };
 
@@ -354,5 +368,8 @@ const struct provider_type provider_s3 = {
 const struct provider_type provider_bedrock = {
     .name = "bedrock",
     .systems = "Amazon Bedrock, over S3",
+    .caps = CAPS | PROV_CAN_BATCH,
+    .section = &bedrock_section,
+    .check_batch = bedrock_check_batch,
     COMMON,
 };

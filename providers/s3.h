@@ -5,11 +5,13 @@
  *   s3_wire.c    URLs, signatures, ids, what an object is
  *   s3_error.c   what the codes of S3 mean
  *   s3_conf.c    the keys of both types, and their check
+ *   bedrock_batch.c  the batches of bedrock
  */
 #ifndef FILEMUX_PROVIDERS_S3_H
 #define FILEMUX_PROVIDERS_S3_H
 
 #include "providers/aws_creds.h"
+#include "providers/prov_batch.h"
 #include "providers/prov_util.h"
 
 #define S3_PARTS_MAX 10000
@@ -25,6 +27,9 @@ struct s3_conf {
     const char *sse_kms_key_id;
     int64_t part_size;
     struct aws_conf aws;
+    /* --- bedrock: of its batches; NULL for s3 --- */
+    const char *role_arn, *batch_url, *batch_model, *batch_prefix;
+    char batch_host[96]; /* where batch_url may point */
     /* --- found by the check --- */
     struct str region;
     bool is_given_url; /* base_url was */
@@ -32,7 +37,7 @@ struct s3_conf {
 };
 
 /* --- s3_conf.c --- */
-extern const struct conf_section s3_section;
+extern const struct conf_section s3_section, bedrock_section;
 enum gw_err s3_check(struct provider_conf *c, struct gw_error *e) MUSTCHECK;
 bool s3_is_bucket(struct str name);
 
@@ -53,8 +58,10 @@ struct str s3_id(struct arena *a, struct s3_object o);
  * is encoded, without its question mark. */
 void s3_request(struct prov_op *op, struct prov_exchange *x, const char *method,
                 struct s3_object o, struct str query);
-/* The last of a request's fields. */
+/* The last of a request's fields; of one to another service of AWS's, too. */
 void s3_sign(struct prov_op *op, struct prov_exchange *x, struct str payload);
+void s3_sign_for(struct prov_op *op, struct prov_exchange *x,
+                 const char *service, struct str payload);
 /* What must be said when an object is made: type, metadata, encryption. */
 void s3_add_upload_fields(struct prov_op *op, struct prov_exchange *x);
 /* From the answer to HEAD or GET. */
@@ -118,6 +125,27 @@ bool s3_upload_broken(struct prov_op *op, struct s3_upload *u,
                       const struct gw_error *e);
 bool s3_upload_undo(struct prov_op *op, struct s3_upload *u,
                     struct prov_exchange *x);
+
+/* --- bedrock_batch.c --- */
+enum bedrock_step { BEDROCK_ASK, BEDROCK_LOOK, BEDROCK_MANIFEST, BEDROCK_END };
+
+struct bedrock_batch {
+    enum bedrock_step step;
+    struct prov_batch seen;
+    struct s3_object manifest;
+    struct str output; /* the object beside it; "" when there is none */
+};
+
+enum prov_step bedrock_next_batch(struct prov_op *op, struct bedrock_batch *s,
+                                  struct prov_exchange *x);
+enum gw_err bedrock_read_batch(struct prov_op *op, struct bedrock_batch *s,
+                               const struct http_res *res,
+                               struct gw_error *e) MUSTCHECK;
+enum gw_err bedrock_check_batch(const struct provider_conf *c,
+                                const struct json *request, struct str model,
+                                struct gw_error *e) MUSTCHECK;
+/* Its keys, and where its jobs are. */
+enum gw_err bedrock_check(struct s3_conf *o, struct gw_error *e) MUSTCHECK;
 
 /* Unfinished uploads of one object. */
 #define S3_UNFINISHED_MAX 16

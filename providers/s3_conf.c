@@ -108,6 +108,8 @@ enum gw_err s3_check(struct provider_conf *c, struct gw_error *e)
     if (o->sse_kms_key_id[0] && o->sse != S3_SSE_KMS)
         return err_set(e, GW_INVALID_VALUE,
                        "'sse_kms_key_id' goes with 'sse: aws:kms'");
+    if (o->role_arn && bedrock_check(o, e) != GW_OK)
+        return e->err;
     return prov_check_value("sse_kms_key_id", o->sse_kms_key_id, e);
 }
 
@@ -122,76 +124,101 @@ static const char *const source_choices[] = {"auto",      "keys",     "profile",
 #define AT(member) offsetof(struct s3_conf, member)
 
 /* clang-format off */
-static const struct conf_key keys[] = {
-    {.name = "bucket", .type = CONF_STR, .offset = AT(bucket),
-     .help = "needed: where the objects are"},
-    {.name = "prefix", .type = CONF_STR, .offset = AT(prefix), .def = "filemux/",
-     .help = "what the keys of filemux's objects begin with"},
-    {.name = "region", .type = CONF_STR, .offset = AT(aws.region),
-     .def = "${AWS_REGION:-}",
-     .help = "needed without a base_url, unless the profile tells"},
-    {.name = "addressing", .type = CONF_ENUM, .offset = AT(addressing),
-     .choices = addressing_choices,
-     .help = "where the bucket's name stands, path or virtual (in the host's "
-             "name); auto: in the path if a base_url is given or the name has "
-             "a dot"},
-    {.name = "part_size", .type = CONF_SIZE, .offset = AT(part_size),
-     .def = "8MB", .min = 5 * MIB, .max = LIMIT_PIECE_BYTES,
-     .help = "an upload of unknown length is sent in parts of so many bytes, "
-             "10000 at most; one of them is held in memory"},
-    {.name = "sse", .type = CONF_ENUM, .offset = AT(sse),
-     .choices = sse_choices,
-     .help = "encryption to ask for when an object is made"},
-    {.name = "sse_kms_key_id", .type = CONF_STR, .offset = AT(sse_kms_key_id),
-     .help = "for aws:kms: which key; empty: the account's own"},
-    {.name = "credentials", .type = CONF_ENUM, .offset = AT(aws.source),
-     .choices = source_choices,
-     .help = "keys: access_key_id and what belongs to it; profile: of the AWS "
-             "command line; container: as ECS and EKS give; instance: EC2's "
-             "role; auto: the first of these that is there"},
-    {.name = "access_key_id", .type = CONF_SECRET, .offset = AT(aws.access_key_id),
-     .def = "${AWS_ACCESS_KEY_ID:-}",
-     .help = "the access key"},
-    {.name = "secret_access_key", .type = CONF_SECRET,
-     .offset = AT(aws.secret_access_key), .def = "${AWS_SECRET_ACCESS_KEY:-}",
-     .help = "and its secret"},
-    {.name = "session_token", .type = CONF_SECRET, .offset = AT(aws.session_token),
-     .def = "${AWS_SESSION_TOKEN:-}",
-     .help = "of temporary keys; not used with one that begins with AKIA"},
-    {.name = "profile", .type = CONF_STR, .offset = AT(aws.profile),
-     .def = "${AWS_PROFILE:-default}",
-     .help = "read when the configuration is; it must hold the keys themselves"},
-    {.name = "credentials_file", .type = CONF_CONTENT,
-     .offset = AT(aws.credentials_file),
-     .def = "${AWS_SHARED_CREDENTIALS_FILE:-~/.aws/credentials}",
-     .help = "where the profile is"},
-    {.name = "config_file", .type = CONF_CONTENT, .offset = AT(aws.config_file),
-     .def = "${AWS_CONFIG_FILE:-~/.aws/config}",
-     .help = "where the rest of it is, the region for example"},
-    {.name = "container_relative_uri", .type = CONF_STR,
-     .offset = AT(aws.container_relative_uri),
-     .def = "${AWS_CONTAINER_CREDENTIALS_RELATIVE_URI:-}",
-     .help = "where a container's credentials are, below container_endpoint"},
-    {.name = "container_full_uri", .type = CONF_STR,
-     .offset = AT(aws.container_full_uri),
-     .def = "${AWS_CONTAINER_CREDENTIALS_FULL_URI:-}",
-     .help = "the same as a whole URL"},
-    {.name = "container_token", .type = CONF_SECRET,
-     .offset = AT(aws.container_token),
-     .def = "${AWS_CONTAINER_AUTHORIZATION_TOKEN:-}",
-     .help = "sent there as Authorization"},
-    {.name = "container_endpoint", .type = CONF_STR,
-     .offset = AT(aws.container_endpoint), .def = "http://169.254.170.2",
-     .help = "ECS's agent"},
-    {.name = "metadata_endpoint", .type = CONF_STR,
-     .offset = AT(aws.metadata_endpoint),
-     .def = "${AWS_EC2_METADATA_SERVICE_ENDPOINT:-http://169.254.169.254}",
-     .help = "EC2's metadata service, version 2"},
+#define KEYS                                                                   \
+    {.name = "bucket", .type = CONF_STR, .offset = AT(bucket),                 \
+     .help = "needed: where the objects are"},                                 \
+    {.name = "prefix", .type = CONF_STR, .offset = AT(prefix), .def = "filemux/",\
+     .help = "what the keys of filemux's objects begin with"},                 \
+    {.name = "region", .type = CONF_STR, .offset = AT(aws.region),             \
+     .def = "${AWS_REGION:-}",                                                 \
+     .help = "needed without a base_url, unless the profile tells"},           \
+    {.name = "addressing", .type = CONF_ENUM, .offset = AT(addressing),        \
+     .choices = addressing_choices,                                            \
+     .help = "where the bucket's name stands, path or virtual (in the host's " \
+             "name); auto: in the path if a base_url is given or the name has "\
+             "a dot"},                                                         \
+    {.name = "part_size", .type = CONF_SIZE, .offset = AT(part_size),          \
+     .def = "8MB", .min = 5 * MIB, .max = LIMIT_PIECE_BYTES,                   \
+     .help = "an upload of unknown length is sent in parts of so many bytes, " \
+             "10000 at most; one of them is held in memory"},                  \
+    {.name = "sse", .type = CONF_ENUM, .offset = AT(sse),                      \
+     .choices = sse_choices,                                                   \
+     .help = "encryption to ask for when an object is made"},                  \
+    {.name = "sse_kms_key_id", .type = CONF_STR, .offset = AT(sse_kms_key_id), \
+     .help = "for aws:kms: which key; empty: the account's own"},              \
+    {.name = "credentials", .type = CONF_ENUM, .offset = AT(aws.source),       \
+     .choices = source_choices,                                                \
+     .help = "keys: access_key_id and what belongs to it; profile: of the AWS "\
+             "command line; container: as ECS and EKS give; instance: EC2's "  \
+             "role; auto: the first of these that is there"},                  \
+    {.name = "access_key_id", .type = CONF_SECRET, .offset = AT(aws.access_key_id),\
+     .def = "${AWS_ACCESS_KEY_ID:-}",                                          \
+     .help = "the access key"},                                                \
+    {.name = "secret_access_key", .type = CONF_SECRET,                         \
+     .offset = AT(aws.secret_access_key), .def = "${AWS_SECRET_ACCESS_KEY:-}", \
+     .help = "and its secret"},                                                \
+    {.name = "session_token", .type = CONF_SECRET, .offset = AT(aws.session_token),\
+     .def = "${AWS_SESSION_TOKEN:-}",                                          \
+     .help = "of temporary keys; not used with one that begins with AKIA"},    \
+    {.name = "profile", .type = CONF_STR, .offset = AT(aws.profile),           \
+     .def = "${AWS_PROFILE:-default}",                                         \
+     .help = "read when the configuration is; it must hold the keys themselves"},\
+    {.name = "credentials_file", .type = CONF_CONTENT,                         \
+     .offset = AT(aws.credentials_file),                                       \
+     .def = "${AWS_SHARED_CREDENTIALS_FILE:-~/.aws/credentials}",              \
+     .help = "where the profile is"},                                          \
+    {.name = "config_file", .type = CONF_CONTENT, .offset = AT(aws.config_file),\
+     .def = "${AWS_CONFIG_FILE:-~/.aws/config}",                               \
+     .help = "where the rest of it is, the region for example"},               \
+    {.name = "container_relative_uri", .type = CONF_STR,                       \
+     .offset = AT(aws.container_relative_uri),                                 \
+     .def = "${AWS_CONTAINER_CREDENTIALS_RELATIVE_URI:-}",                     \
+     .help = "where a container's credentials are, below container_endpoint"}, \
+    {.name = "container_full_uri", .type = CONF_STR,                           \
+     .offset = AT(aws.container_full_uri),                                     \
+     .def = "${AWS_CONTAINER_CREDENTIALS_FULL_URI:-}",                         \
+     .help = "the same as a whole URL"},                                       \
+    {.name = "container_token", .type = CONF_SECRET,                           \
+     .offset = AT(aws.container_token),                                        \
+     .def = "${AWS_CONTAINER_AUTHORIZATION_TOKEN:-}",                          \
+     .help = "sent there as Authorization"},                                   \
+    {.name = "container_endpoint", .type = CONF_STR,                           \
+     .offset = AT(aws.container_endpoint), .def = "http://169.254.170.2",      \
+     .help = "ECS's agent"},                                                   \
+    {.name = "metadata_endpoint", .type = CONF_STR,                            \
+     .offset = AT(aws.metadata_endpoint),                                      \
+     .def = "${AWS_EC2_METADATA_SERVICE_ENDPOINT:-http://169.254.169.254}",    \
+     .help = "EC2's metadata service, version 2"}
+
+static const struct conf_key s3_keys[] = {
+    KEYS,
+    {.name = NULL},
+};
+
+static const struct conf_key bedrock_keys[] = {
+    KEYS,
+    {.name = "role_arn", .type = CONF_STR, .offset = AT(role_arn),
+     .help = "the role as which Bedrock reads and writes the bucket: needed for "
+             "batches"},
+    {.name = "batch_model", .type = CONF_STR, .offset = AT(batch_model),
+     .help = "what batches run that name no model: a model's id, or the ARN of "
+             "an inference profile"},
+    {.name = "batch_prefix", .type = CONF_STR, .offset = AT(batch_prefix),
+     .def = "filemux-batches/",
+     .help = "what the keys of their outputs in the bucket begin with"},
+    {.name = "batch_url", .type = CONF_STR, .offset = AT(batch_url),
+     .help = "where the API of its batches is; empty: where Amazon has that of "
+             "the region"},
     {.name = NULL},
 };
 /* clang-format on */
 
 const struct conf_section s3_section = {
     .size = sizeof(struct s3_conf),
-    .keys = keys,
+    .keys = s3_keys,
+};
+
+const struct conf_section bedrock_section = {
+    .size = sizeof(struct s3_conf),
+    .keys = bedrock_keys,
 };

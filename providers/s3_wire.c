@@ -89,13 +89,19 @@ void s3_request(struct prov_op *op, struct prov_exchange *x, const char *method,
 
 void s3_sign(struct prov_op *op, struct prov_exchange *x, struct str payload)
 {
+    s3_sign_for(op, x, "s3", payload);
+}
+
+void s3_sign_for(struct prov_op *op, struct prov_exchange *x,
+                 const char *service, struct str payload)
+{
     const struct s3_conf *o = s3_own(op);
     struct sigv4 s = {
         .key_id = o->aws.key_id,
         .secret = o->aws.secret,
         .token = o->aws.token,
         .region = o->region,
-        .service = STR("s3"),
+        .service = str_of(service),
         .now_s = op->now_s,
     };
 

@@ -19,6 +19,7 @@ from email.utils import formatdate
 from urllib.parse import quote, unquote
 from xml.sax.saxutils import escape
 
+from .bedrock import Jobs
 from .form import File, Refused
 from .http import Violation, head_bytes
 from .openai import OpenAI, Stored
@@ -56,16 +57,18 @@ def mac(key, text):
     return hmac.new(key, text.encode(), hashlib.sha256).digest()
 
 
-def signature_of(head, signed, payload, stamp, region, secret):
+def signature_of(head, signed, payload, stamp, region, secret, service="s3"):
     """What the signature of the request must be."""
     path, _, query = head.target.partition("?")
+    if service != "s3":
+        path = quote(path, safe="/-_.~")
     pairs = sorted(tuple((p + "=").split("=")[:2]) for p in query.split("&") if p)
     canonical = [head.method, path, "&".join("=".join(p) for p in pairs)]
     for name in signed:
         values = [" ".join(v.split()) for v in head.get_all(name)]
         canonical.append(f"{name}:{','.join(values)}")
     canonical += ["", ";".join(signed), payload]
-    scope = f"{stamp[:8]}/{region}/s3/aws4_request"
+    scope = f"{stamp[:8]}/{region}/{service}/aws4_request"
     text = "\n".join(
         ["AWS4-HMAC-SHA256", stamp, scope, sha256("\n".join(canonical).encode())]
     )
@@ -106,12 +109,13 @@ class Multipart:
         self.key, self.head, self.parts = key, head, {}
 
 
-class S3(OpenAI):
+class S3(Jobs, OpenAI):
     def __init__(self, bucket="files-bucket", region="us-east-1", **kw):
         super().__init__(KEY_ID, **kw)
         self.url = f"http://127.0.0.1:{self.port}"
         self.bucket, self.region = bucket, region
         self.keys = {KEY_ID: Key(SECRET)}
+        self.jobs = {}
         self.unfinished = {}  # upload id -> Multipart
         self.clock_off = 0  # seconds by which the clock here is ahead
         self.completions = []  # what to send instead of the next ones: text
@@ -123,6 +127,9 @@ class S3(OpenAI):
 
     @staticmethod
     def _answer_error(x, e):
+        if Jobs.is_job(x):
+            Jobs.answer_job_error(x, e)
+            return
         headers = list(getattr(e, "headers", ()))
         if x.head.method == "HEAD":
             S3._answer_head(x, e.status, headers)
@@ -142,8 +149,11 @@ class S3(OpenAI):
         x.answer(200, text, [("Content-Type", "application/xml")])
 
     def _route(self, x):
-        key = self._place(x.head)
         self._check_framing(x)
+        if self.is_job(x):
+            self.route_job(x)
+            return
+        key = self._place(x.head)
         x.payload = self._check_signature(x)
         if key.split("/")[0] != self.bucket:
             raise Fail(404, "NoSuchBucket")
@@ -173,10 +183,10 @@ class S3(OpenAI):
         if x.head.method == "PUT" and x.head.length is None:
             raise Fail(411, "MissingContentLength")
 
-    def _check_signature(self, x):
+    def _check_signature(self, x, service="s3"):
         head = x.head
         m = re.fullmatch(
-            r"AWS4-HMAC-SHA256 Credential=([^/]+)/(\d{8})/([^/]+)/s3/aws4_request, "
+            rf"AWS4-HMAC-SHA256 Credential=([^/]+)/(\d{{8}})/([^/]+)/{service}/aws4_request, "
             r"SignedHeaders=([a-z0-9;-]+), Signature=([0-9a-f]{64})",
             head.get("authorization", ""),
         )
@@ -194,7 +204,7 @@ class S3(OpenAI):
                 f"<Region>{self.region}</Region>",
             )  # fmt: skip
         key = self._find_key(key_id, head)
-        want = signature_of(head, signed, payload, stamp, region, key.secret)
+        want = signature_of(head, signed, payload, stamp, region, key.secret, service)
         if want != given:
             raise Fail(403, "SignatureDoesNotMatch")
         return payload
@@ -252,6 +262,12 @@ class S3(OpenAI):
         with self.lock:
             self.files[key] = Object(file, data, head)
         x.at("stored")
+
+    def put_object(self, key, file, data, head):
+        """One that came through nobody's request."""
+        with self.lock:
+            self.files[key] = Object(file, data, head)
+        return self.files[key]
 
     def _find(self, key):
         if key not in self.files:

@@ -244,6 +244,16 @@ static enum gw_err read_content(struct prov_op *op, const struct http_res *res,
     return GW_OK;
 }
 
+/* What batches write is no file until they are looked at, and a part of it
+ * never is: with a prefix that holds theirs, too, it would be taken for
+ * forgotten. */
+static bool is_of_batch(const struct prov_op *op, struct str key)
+{
+    const char *prefix = s3_own(op)->batch_prefix;
+
+    return prefix && prefix[0] && str_starts(key, str_of(prefix));
+}
+
 /* Folders, as some programs make them, and what has no usable id are left out.
  */
 static bool read_object(struct prov_op *op, struct str contents,
@@ -266,7 +276,7 @@ static bool read_object(struct prov_op *op, struct str contents,
         .purpose = STR(""),
         .status = FILE_PROCESSED,
     };
-    return key.n && !str_ends(key, STR("/")) &&
+    return key.n && !str_ends(key, STR("/")) && !is_of_batch(op, key) &&
            out->id.n <= LIMIT_UPSTREAM_ID_BYTES && str_is_utf8(key);
 }
 

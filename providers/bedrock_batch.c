@@ -207,6 +207,16 @@ enum prov_step bedrock_next_batch(struct prov_op *op, struct bedrock_batch *s,
     return PROV_SEND_HTTP;
 }
 
+/* It has the same token, so there is one job, whether the first came through or
+ * not. */
+bool bedrock_broken(struct bedrock_batch *s)
+{
+    bool is_first = !s->is_again;
+
+    s->is_again = true;
+    return is_first;
+}
+
 /* --- errors --- */
 
 /* What the name of an error means, where its status does not tell. */

@@ -347,6 +347,8 @@ static bool broken(struct prov_op *op, const struct gw_error *e)
 {
     struct s3_state *state = op->state;
 
+    if (op->code == PROV_BATCH_CREATE)
+        return bedrock_broken(&state->batch);
     return op->code == PROV_CREATE && s3_upload_broken(op, &state->upload, e);
 }
 

@@ -134,6 +134,7 @@ struct bedrock_batch {
     struct prov_batch seen;
     struct s3_object manifest;
     struct str output; /* the object beside it; "" when there is none */
+    bool is_again;     /* what was to be created is asked for twice */
 };
 
 enum prov_step bedrock_next_batch(struct prov_op *op, struct bedrock_batch *s,
@@ -141,6 +142,8 @@ enum prov_step bedrock_next_batch(struct prov_op *op, struct bedrock_batch *s,
 enum gw_err bedrock_read_batch(struct prov_op *op, struct bedrock_batch *s,
                                const struct http_res *res,
                                struct gw_error *e) MUSTCHECK;
+/* The answer to a create did not come: is it asked once more? */
+bool bedrock_broken(struct bedrock_batch *s);
 enum gw_err bedrock_check_batch(const struct provider_conf *c,
                                 const struct json *request, struct str model,
                                 struct gw_error *e) MUSTCHECK;

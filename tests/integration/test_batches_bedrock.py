@@ -8,7 +8,7 @@ import pytest
 from any_batches import key, only, sdk  # noqa: F401
 from conftest import sdk_for
 from fakes.bedrock import ROLE
-from fakes.openai import answer, on_head
+from fakes.openai import answer, on_head, on_stored, reset
 from fakes.s3 import KEY_ID, SECRET, S3
 from gw import config
 
@@ -76,6 +76,16 @@ def test_a_job_is_named_after_the_batch(world, sdk):
     there = {"s3OutputDataConfig": {
         "s3Uri": f"s3://{world.fake.bucket}/filemux-batches/{ulid}/"}}  # fmt: skip
     assert request["outputDataConfig"] == there
+
+
+def test_an_answer_that_breaks_off_is_asked_for_again(world, sdk):
+    file = every.put(sdk)
+    world.fake.fault(on_stored(reset), path=every.jobs)
+    made = every.create(sdk, file.id)
+    assert only(world.fake).request["clientRequestToken"] == made.id[-26:]
+    posts = [s for s in world.fake.seen if s.path == every.jobs]
+    assert len(posts) == 2
+    assert [b.id for b in sdk.batches.list()] == [made.id]
 
 
 @pytest.mark.parametrize("window, hours", [("24h", 24), ("72h", 72), ("7d", 168)])

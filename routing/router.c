@@ -288,6 +288,69 @@ static bool take_name(struct str list, struct str *name)
     return !str_next(&list, ',', &other);
 }
 
+static bool is_candidate(const struct pick *p, const char *provider)
+{
+    size_t i;
+
+    for (i = 0; i < p->d->n; i++)
+        if (p->d->candidates[i] == provider)
+            return true;
+    return false;
+}
+
+/* One of several, which all get the file. */
+static enum picked use_too(struct pick *p, struct str name)
+{
+    const char *provider = provider_name(p->providers, name);
+
+    if (!provider)
+        return refuse(p, GW_UNKNOWN_PROVIDER, "there is no provider", name);
+    if (!is_allowed(p, provider))
+        return refuse(p, GW_PROVIDER_NOT_ALLOWED,
+                      "this API key may not use the provider", name);
+    if (is_candidate(p, provider))
+        return PICKED_DONE;
+    if (p->d->n < LIMIT_FAN_OUT)
+        p->d->candidates[p->d->n++] = provider;
+    else
+        err_set_param(p->e, GW_INVALID_VALUE, p->param,
+                      "a file can be sent to %d providers at once, and no more",
+                      LIMIT_FAN_OUT);
+    return PICKED_DONE;
+}
+
+static enum picked use_model_too(struct pick *p, struct str name)
+{
+    const struct model_conf *m = find(&p->conf->models, name);
+
+    if (!m)
+        return refuse(p, GW_INVALID_VALUE, "there is no model", name);
+    return use_too(p, str_of(m->provider));
+}
+
+/* All at one provider is an upload to that one. */
+static enum picked by_names(struct pick *p, struct str list, const char *reason,
+                            enum picked (*use_one)(struct pick *p,
+                                                   struct str name))
+{
+    struct str name;
+
+    if (!p->hints->may_be_several) {
+        err_set_param(p->e, GW_INVALID_VALUE, p->param,
+                      "'%s' must name one, here: only an upload can go to "
+                      "several providers at once",
+                      p->param);
+        return PICKED_DONE;
+    }
+    while (p->e->err == GW_OK && str_next(&list, ',', &name))
+        use_one(p, name);
+    if (p->e->err != GW_OK)
+        p->d->n = 0;
+    p->d->is_for_all = p->d->n > 1;
+    set_reason(p, p->d->is_for_all ? "%s, all of them" : "%s", reason);
+    return PICKED_DONE;
+}
+
 /* A provider by its name, as the client says it. */
 static enum picked by_hint(struct pick *p, struct str hint, const char *reason,
                            const char *param)
@@ -295,11 +358,8 @@ static enum picked by_hint(struct pick *p, struct str hint, const char *reason,
     struct str name;
 
     p->param = param;
-    if (!take_name(hint, &name)) {
-        err_set_param(p->e, GW_INVALID_VALUE, param,
-                      "one file cannot be sent to several providers yet");
-        return PICKED_DONE;
-    }
+    if (!take_name(hint, &name))
+        return by_names(p, hint, reason, use_too);
     if (name.n == 0)
         return PICKED_NONE;
     set_reason(p, "%s", reason);
@@ -308,7 +368,11 @@ static enum picked by_hint(struct pick *p, struct str hint, const char *reason,
 
 static enum picked by_path(struct pick *p)
 {
-    return by_hint(p, p->hints->path, "path", "provider");
+    p->param = "provider";
+    if (!p->hints->path.n)
+        return PICKED_NONE;
+    set_reason(p, "path");
+    return use_provider(p, p->hints->path);
 }
 
 static enum picked by_header(struct pick *p)
@@ -329,14 +393,12 @@ static enum picked by_form(struct pick *p)
 /* Not a picker: a model that is not the key's is refused before any picks. */
 static enum gw_err check_model(struct pick *p)
 {
-    struct str model;
+    struct str list = p->hints->model, model;
 
-    if (!take_name(p->hints->model, &model))
-        return err_set_param(p->e, GW_INVALID_VALUE, "target_model_names",
-                             "one file cannot be sent for several models yet");
-    if (model.n == 0 || !p->key)
-        return GW_OK;
-    return vkey_check_model(p->key, p->team, model, p->e);
+    while (p->key && str_next(&list, ',', &model))
+        if (vkey_check_model(p->key, p->team, model, p->e) != GW_OK)
+            return p->e->err;
+    return GW_OK;
 }
 
 static enum picked by_model(struct pick *p)
@@ -344,9 +406,12 @@ static enum picked by_model(struct pick *p)
     const struct model_conf *m;
     struct str model;
 
-    if (!take_name(p->hints->model, &model) || model.n == 0)
-        return PICKED_NONE;
+    p->param = "target_model_names";
+    p->d->is_by_models = true;
+    if (!take_name(p->hints->model, &model))
+        return by_names(p, p->hints->model, "model", use_model_too);
     m = find(&p->conf->models, model);
+    p->d->is_by_models = m != NULL;
     if (!m)
         return PICKED_NONE;
     p->param = "model";

@@ -12,6 +12,7 @@
 #include "routing/vkey.h"
 
 #define ROUTER_CANDIDATES_MAX 8
+_Static_assert(LIMIT_FAN_OUT <= ROUTER_CANDIDATES_MAX, "all must fit");
 
 struct model_conf { /* models: a name -> where it lives */
     const char *provider;
@@ -60,11 +61,14 @@ struct route_hints {
     struct str form;          /* fields of the same names */
     struct str model;         /* header, query or field; target_model_names */
     bool fields_are_complete; /* no further form field can come */
+    bool may_be_several;      /* providers, for all of them (fan-out) */
 };
 
 struct route_decision {
     const char *candidates[ROUTER_CANDIDATES_MAX]; /* in the order to try */
     size_t n;
+    bool is_for_all;     /* not one of them but each (fan-out); n is above 1 */
+    bool is_by_models;   /* their names have decided */
     const char *turn_of; /* the pool whose turn was used; NULL: none */
     char reason[96];     /* for the log: "rule 2", "default", "header" */
 };
@@ -72,9 +76,11 @@ struct route_decision {
 /* Of a pool, members that are out (route_load) are left out while there are
  * others; when all of them are, they stay as the policy has them.
  *
- * A model of several names (target_model_names) is INVALID_VALUE yet. A model
- * that the key may not use is refused whatever picks the provider; one that is
- * not in the table picks none. A rule or a default of the key's that leads to
+ * A header, a query, a field or target_model_names with several names means all
+ * of them, each once and LIMIT_FAN_OUT at most; without may_be_several that is
+ * INVALID_VALUE. All must be there and allowed. A model that the key may not
+ * use is refused whatever picks the provider; a single one that is not in the
+ * table picks none. A rule or a default of the key's that leads to
  * a provider which the key may not use is refused, as another might break what
  * the rule is for; the global default gives way to the first provider of the
  * file that the key may use. key NULL: everything is allowed; team is the key's

@@ -97,6 +97,8 @@
 /* --- lists --- */
 #define LIMIT_LIST_MAX 10000 /* the OpenAI API's own bound */
 #define LIMIT_LIST_PAGE 500  /* records per store round trip */
+#define LIMIT_FAN_OUT 8      /* providers that one upload goes to: each holds a
+                                connection and a pipe */
 
 /* --- store --- */
 #define LIMIT_REDIS_COMMAND (4 * MIB) /* one command with its arguments */

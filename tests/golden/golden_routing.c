@@ -165,6 +165,7 @@ static void read_hints(struct golden_case *c, struct str lines,
         .form = golden_value(c, lines, "form"),
         .model = golden_value(c, lines, "model"),
         .fields_are_complete = !holds_word(lines, "incomplete"),
+        .may_be_several = holds_word(lines, "upload"),
     };
 }
 
@@ -186,6 +187,8 @@ static void show(struct buf *b, const struct route_decision *d,
         buf_add_c(b, "needs fields\n");
     for (i = 0; i < d->n; i++)
         buf_printf(b, "%s\n", d->candidates[i]);
+    if (d->is_for_all)
+        buf_add_c(b, "for all\n");
     if (d->turn_of)
         buf_printf(b, "turn of: %s\n", d->turn_of);
     if (d->reason[0])

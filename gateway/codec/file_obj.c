@@ -54,6 +54,12 @@ static void put_origin(struct json_out *j, const struct file_obj *f)
 {
     json_open(j, "filemux", '{');
     json_put_str(j, "provider", f->provider);
+    if (f->nproviders) {
+        json_open(j, "providers", '[');
+        for (size_t i = 0; i < f->nproviders; i++)
+            json_put_str(j, NULL, f->providers[i]);
+        json_close(j);
+    }
     if (f->sha256.p)
         json_put_str(j, "sha256", f->sha256);
     json_close(j);

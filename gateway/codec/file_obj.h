@@ -21,6 +21,8 @@ struct file_obj {
     struct str status_details; /* STR_NULL: none */
     struct str provider;       /* its name in the configuration */
     struct str sha256;         /* hex or STR_NULL */
+    const struct str *providers; /* all that have it, the one above first */
+    size_t nproviders;           /* 0: that one alone */
 };
 
 /* "processed" and so on. */
@@ -30,7 +32,8 @@ const char *file_status_name(enum file_status s);
 enum file_status file_status_of(struct str word);
 
 /* As a member or element of what is being built: the object of the OpenAI API
- * with all its members, and "filemux": {"provider"[, "sha256"]}. */
+ * with all its members, and "filemux": {"provider"[, "providers"][, "sha256"]}.
+ */
 void file_obj_put(struct json_out *j, const char *name,
                   const struct file_obj *f);
 

@@ -1,8 +1,8 @@
 /* The members are a table, in the order in which they are written. A record is
  * flat and our own, so reading does not build a tree: a scanner walks over the
  * text and puts views into it where they belong. It knows only what nearly all
- * records are made of, strings without escapes and integers; any other text is
- * left to the JSON parser, which costs ten times as much.
+ * records are made of, strings without escapes and integers; any other text
+ * (copies among it) is left to the JSON parser, which costs ten times as much.
  */
 #include "gateway/store/file_record.h"
 
@@ -49,6 +49,119 @@ static int64_t *number_of(const struct member *m, struct file_record *f)
     return (int64_t *)(void *)((char *)f + m->offset);
 }
 
+/* --- copies --- */
+
+size_t file_record_places(const struct file_record *f)
+{
+    return MAX(f->ncopies, (size_t)1);
+}
+
+struct file_copy file_record_place(const struct file_record *f, size_t i)
+{
+    ASSERT(i < file_record_places(f));
+    if (f->ncopies)
+        return f->copies[i];
+    return (struct file_copy){
+        .provider = f->obj.provider,
+        .upstream_id = f->upstream_id,
+        .status = f->obj.status,
+        .bytes = f->obj.bytes,
+    };
+}
+
+size_t file_record_find(const struct file_record *f, struct str provider)
+{
+    size_t i, n = file_record_places(f);
+
+    for (i = 0; i < n; i++)
+        if (str_eq(file_record_place(f, i).provider, provider))
+            break;
+    return i;
+}
+
+/* Processed when all are, an error when one is. */
+static enum file_status status_of_all(const struct file_copy *v, size_t n)
+{
+    enum file_status s = FILE_PROCESSED;
+    size_t i;
+
+    for (i = 0; i < n && s != FILE_ERROR; i++)
+        if (v[i].status != FILE_PROCESSED)
+            s = v[i].status;
+    return s;
+}
+
+void file_record_set_copies(struct arena *a, struct file_record *f,
+                            const struct file_copy *copies, size_t n)
+{
+    struct str *names = arena_alloc(a, n * sizeof(*names));
+    size_t i;
+
+    ASSERT(n > 1 && n <= LIMIT_FAN_OUT);
+    for (i = 0; i < n; i++)
+        names[i] = copies[i].provider;
+    f->copies = copies;
+    f->ncopies = f->obj.nproviders = n;
+    f->obj.providers = names;
+    f->obj.status = status_of_all(copies, n);
+}
+
+void file_copies_put(struct json_out *j, const char *name,
+                     const struct file_copy *v, size_t n)
+{
+    size_t i;
+
+    json_open(j, name, '[');
+    for (i = 0; i < n; i++) {
+        json_open(j, NULL, '{');
+        json_put_str(j, "provider", v[i].provider);
+        json_put_str(j, "upstream_id", v[i].upstream_id);
+        json_put_cstr(j, "status", file_status_name(v[i].status));
+        json_put_int(j, "bytes", v[i].bytes);
+        json_close(j);
+    }
+    json_close(j);
+}
+
+/* Of one alone, or more than there can be, nothing is believed. */
+size_t file_copies_read(struct arena *a, const struct json *v,
+                        const struct file_copy **out)
+{
+    size_t i, n = json_count(v);
+    struct file_copy *all;
+
+    if (n < 2 || n > LIMIT_FAN_OUT)
+        return 0;
+    *out = all = arena_alloc(a, n * sizeof(*all));
+    for (i = 0; i < n; i++) {
+        const struct json *one = json_at(v, i);
+
+        all[i] = (struct file_copy){
+            .provider = json_str(json_get(one, "provider")),
+            .upstream_id = json_str(json_get(one, "upstream_id")),
+            .status = file_status_of(json_str(json_get(one, "status"))),
+        };
+        if (!all[i].provider.n ||
+            !json_int(json_get(one, "bytes"), &all[i].bytes))
+            return 0;
+    }
+    return n;
+}
+
+const struct file_copy *file_copies_dup(struct arena *a,
+                                        const struct file_copy *v, size_t n)
+{
+    struct file_copy *all = arena_alloc(a, (n + 1) * sizeof(*all));
+    size_t i;
+
+    for (i = 0; i < n; i++) {
+        all[i] = v[i];
+        all[i].provider = arena_dup(a, v[i].provider);
+        all[i].upstream_id = arena_dup(a, v[i].upstream_id);
+    }
+    return all;
+}
+
 /* --- writing --- */
 
 static void put(struct json_out *j, const struct member *m,
@@ -76,6 +189,8 @@ struct str file_record_text(struct arena *a, const struct file_record *f)
     json_open(&j, NULL, '{');
     for (i = 0; i < COUNTOF(members); i++)
         put(&j, &members[i], &copy);
+    if (f->ncopies)
+        file_copies_put(&j, "copies", f->copies, f->ncopies);
     json_close(&j);
     ASSERT(!b.overflow); /* all other texts are bounded far below */
     text = arena_dup(a, buf_str(&b));
@@ -184,6 +299,16 @@ static void take(const struct member *m, const struct json *v,
         *number_of(m, f) = n;
 }
 
+static void take_copies(struct arena *a, const struct json *v,
+                        struct file_record *f)
+{
+    const struct file_copy *copies;
+    size_t n = file_copies_read(a, v, &copies);
+
+    if (n)
+        file_record_set_copies(a, f, copies, n);
+}
+
 enum gw_err file_record_read(struct arena *a, struct str owner, struct str text,
                              struct file_record *f, struct gw_error *e)
 {
@@ -199,6 +324,7 @@ enum gw_err file_record_read(struct arena *a, struct str owner, struct str text,
         v = json_parse(a, text, &why);
         for (i = 0; i < COUNTOF(members); i++)
             take(&members[i], json_get(v, members[i].name.p), f);
+        take_copies(a, json_get(v, "copies"), f);
     }
     if (f->obj.id.n && f->obj.provider.n)
         return GW_OK;
@@ -222,4 +348,8 @@ void file_record_copy(struct arena *a, const struct file_record *from,
     for (size_t i = 0; i < COUNTOF(views); i++)
         if (views[i]->p)
             *views[i] = arena_dup(a, *views[i]);
+    if (from->ncopies)
+        file_record_set_copies(a, to,
+                               file_copies_dup(a, from->copies, from->ncopies),
+                               from->ncopies);
 }

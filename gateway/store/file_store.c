@@ -1,15 +1,17 @@
-/* A file is one record and up to four index entries, all under the hash tag of
- * its owner and changed in one script. The way back from the provider's id is
- * under another tag: a command of its own, in the same write. It is set before
- * the record and removed after it, so that no record is ever without it, and
- * what a crash leaves is at worst a way that leads to nothing.
+/* A file is one record and its index entries, two and two more for each of its
+ * providers, all under the hash tag of its owner and changed in one script. The
+ * way back from the provider's id is under another tag: a command of its own,
+ * in the same write. It is set before the record and removed after it, so that
+ * no record is ever without it, and what a crash leaves is at worst a way that
+ * leads to nothing. A file of several providers has as many ways.
  */
 #include "gateway/store/file_store.h"
 
 #include "gateway/store/schema.h"
 #include "scripts.h"
 
-#define FILE_KEYS 5
+#define FILE_KEYS_MAX (3 + 2 * LIMIT_FAN_OUT)
+#define CALLS_MAX (LIMIT_FAN_OUT + 1) /* of a change: the record, the ways */
 
 static const struct redis_script put_script = REDIS_SCRIPT(file_put);
 static const struct redis_script update_script = REDIS_SCRIPT(file_update);
@@ -20,10 +22,10 @@ static const struct redis_script unlink_script = REDIS_SCRIPT(file_unlink);
 struct change {
     file_store_done_callback *fn;
     void *arg;
-    bool changed;        /* by the first of two commands */
-    enum gw_err failure; /* of the first of two commands */
+    bool changed;        /* by the first of the commands */
+    enum gw_err failure; /* the first, of the commands before the last */
 };
-struct first {
+struct earlier {
     struct change *change;
 };
 struct look_up {
@@ -35,22 +37,31 @@ struct look_up {
 
 /* --- keys --- */
 
-/* A file without a purpose is found under the empty one. */
-static void keys_of(struct arena *a, const struct file_record *f,
-                    struct str keys[FILE_KEYS])
+/* A file without a purpose is found under the empty one. How many. */
+static size_t keys_of(struct arena *a, const struct file_record *f,
+                      struct str keys[FILE_KEYS_MAX])
 {
     struct str purpose = f->obj.purpose.p ? f->obj.purpose : STR("");
+    size_t i, n = 0, places = file_record_places(f);
 
-    keys[0] = schema_key(a, SCHEMA_FILE, f->owner, f->obj.id);
-    keys[1] = schema_index(a, f->owner, STR_NULL, STR_NULL);
-    keys[2] = schema_index(a, f->owner, purpose, STR_NULL);
-    keys[3] = schema_index(a, f->owner, STR_NULL, f->obj.provider);
-    keys[4] = schema_index(a, f->owner, purpose, f->obj.provider);
+    keys[n++] = schema_key(a, SCHEMA_FILE, f->owner, f->obj.id);
+    keys[n++] = schema_index(a, f->owner, STR_NULL, STR_NULL);
+    keys[n++] = schema_index(a, f->owner, purpose, STR_NULL);
+    for (i = 0; i < places; i++) {
+        struct str provider = file_record_place(f, i).provider;
+
+        keys[n++] = schema_index(a, f->owner, STR_NULL, provider);
+        keys[n++] = schema_index(a, f->owner, purpose, provider);
+    }
+    return n;
 }
 
-static struct str way_back(struct arena *a, const struct file_record *f)
+static struct str way_back(struct arena *a, const struct file_record *f,
+                           size_t place)
 {
-    return schema_key(a, SCHEMA_UPSTREAM, f->obj.provider, f->upstream_id);
+    struct file_copy c = file_record_place(f, place);
+
+    return schema_key(a, SCHEMA_UPSTREAM, c.provider, c.upstream_id);
 }
 
 static struct str owner_and_id(struct arena *a, const struct file_record *f)
@@ -60,14 +71,24 @@ static struct str owner_and_id(struct arena *a, const struct file_record *f)
 
 /* --- put, update, delete --- */
 
-/* The first of two commands: what became of it is told with the second. */
+/* A command that others follow: what became of it is told with the last. */
+static void on_earlier(void *arg, const struct redis_value *v UNUSED,
+                       const struct gw_error *e)
+{
+    struct earlier *earlier = arg;
+
+    if (earlier->change->failure == GW_OK)
+        earlier->change->failure = e->err;
+}
+
+/* The same, and the one that counts. */
 static void on_first(void *arg, const struct redis_value *v,
                      const struct gw_error *e)
 {
-    struct first *first = arg;
+    struct earlier *earlier = arg;
 
-    first->change->failure = e->err;
-    first->change->changed = v && v->kind == REDIS_INT && v->integer == 1;
+    on_earlier(arg, v, e);
+    earlier->change->changed = v && v->kind == REDIS_INT && v->integer == 1;
 }
 
 static void tell_change(struct change *w, bool changed,
@@ -108,34 +129,47 @@ static struct change *remember(struct redis_call *c,
     return w;
 }
 
-static void join(struct redis_call *first, struct redis_call *second,
-                 struct change *change)
+/* The last tells what became of all: it is told after the others. */
+static struct redis_call *join(struct redis_call **calls, size_t n,
+                               file_store_done_callback *fn, void *arg)
 {
-    struct first *f = redis_room(first, sizeof(*f));
+    struct change *change = remember(calls[n - 1], fn, arg);
+    struct earlier *w;
+    size_t i;
 
-    redis_after(second, first);
-    f->change = change;
+    for (i = 0; i + 1 < n; i++) {
+        w = redis_room(calls[i], sizeof(*w));
+        w->change = change;
+        redis_after(calls[i + 1], calls[i]);
+    }
+    return calls[n - 1];
+}
+
+static struct redis_call *put_way(struct redis *r, struct arena *a,
+                                  const struct file_record *f, size_t place)
+{
+    struct str set[] = {STR("SET"), way_back(a, f, place), owner_and_id(a, f)};
+
+    return redis_command(r, on_earlier, NULL, COUNTOF(set), set);
 }
 
 struct redis_call *file_store_put(struct redis *r, const struct file_record *f,
                                   file_store_done_callback *fn, void *arg)
 {
     struct arena *a = arena_new();
-    struct str keys[FILE_KEYS], args[2], set[3];
-    struct redis_call *first, *second;
+    struct str keys[FILE_KEYS_MAX], args[2];
+    struct redis_call *calls[CALLS_MAX], *last;
+    size_t n = 0, places = file_record_places(f);
 
-    set[0] = STR("SET");
-    set[1] = way_back(a, f);
-    set[2] = owner_and_id(a, f);
-    first = redis_command(r, on_first, NULL, COUNTOF(set), set);
-    keys_of(a, f, keys);
+    for (; n < places; n++)
+        calls[n] = put_way(r, a, f, n);
     args[0] = file_record_text(a, f);
     args[1] = schema_member(a, f->obj.id);
-    second = redis_eval(r, on_changed, NULL, &put_script, COUNTOF(keys), keys,
-                        COUNTOF(args), args);
-    join(first, second, remember(second, fn, arg));
+    calls[n++] = redis_eval(r, on_changed, NULL, &put_script,
+                            keys_of(a, f, keys), keys, COUNTOF(args), args);
+    last = join(calls, n, fn, arg);
     arena_free(a);
-    return second;
+    return last;
 }
 
 struct redis_call *file_store_update(struct redis *r,
@@ -158,14 +192,16 @@ struct redis_call *file_store_update(struct redis *r,
 static struct redis_call *delete_record(struct redis *r, struct arena *a,
                                         const struct file_record *f)
 {
-    struct str argv[3 + FILE_KEYS + 1];
+    struct str argv[3 + FILE_KEYS_MAX + 1];
+    char count[STR_I64_BYTES];
+    size_t n;
 
     argv[0] = STR("EVAL");
     argv[1] = str_of(delete_script.text);
-    argv[2] = STR("5");
-    keys_of(a, f, argv + 3);
-    argv[3 + FILE_KEYS] = schema_member(a, f->obj.id);
-    return redis_command(r, on_first, NULL, COUNTOF(argv), argv);
+    n = keys_of(a, f, argv + 3);
+    argv[2] = str_of_i64((int64_t)n, count);
+    argv[3 + n] = schema_member(a, f->obj.id);
+    return redis_command(r, on_first, NULL, 3 + n + 1, argv);
 }
 
 struct redis_call *file_store_delete(struct redis *r,
@@ -173,14 +209,19 @@ struct redis_call *file_store_delete(struct redis *r,
                                      file_store_done_callback *fn, void *arg)
 {
     struct arena *a = arena_new();
-    struct redis_call *first = delete_record(r, a, f), *second;
-    struct str key = way_back(a, f), value = owner_and_id(a, f);
+    struct redis_call *calls[CALLS_MAX], *last;
+    struct str key, value = owner_and_id(a, f);
+    size_t i, n = 0, places = file_record_places(f);
 
-    second =
-        redis_eval(r, on_unlinked, NULL, &unlink_script, 1, &key, 1, &value);
-    join(first, second, remember(second, fn, arg));
+    calls[n++] = delete_record(r, a, f);
+    for (i = 0; i < places; i++) {
+        key = way_back(a, f, i);
+        calls[n++] = redis_eval(r, i + 1 < places ? on_earlier : on_unlinked,
+                                NULL, &unlink_script, 1, &key, 1, &value);
+    }
+    last = join(calls, n, fn, arg);
     arena_free(a);
-    return second;
+    return last;
 }
 
 /* --- looking up --- */

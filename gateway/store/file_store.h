@@ -18,12 +18,12 @@ typedef void file_store_get_callback(void *arg, const struct file_record *found,
 typedef void file_store_done_callback(void *arg, bool changed,
                                       const struct gw_error *e);
 
-/* Write the record, its index entries and the way back from (provider,
- * upstream id). changed is false when the id exists already. */
+/* Write the record, its index entries and the ways back from (provider,
+ * upstream id) of each place. changed is false when the id exists already. */
 struct redis_call *file_store_put(struct redis *r, const struct file_record *f,
                                   file_store_done_callback *fn, void *arg);
 /* The same, replacing an existing record (status refreshed). Its purpose,
- * provider and upstream id stay: they are in other keys. changed is false when
+ * providers and upstream ids stay: they are in other keys. changed is false when
  * it is gone meanwhile: it is not brought back. */
 struct redis_call *file_store_update(struct redis *r,
                                      const struct file_record *f,

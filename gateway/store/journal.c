@@ -77,6 +77,10 @@ void journal_encode(struct buf *b, const struct journal_entry *j)
     json_put_int(&out, "bytes", j->bytes);
     json_put_int(&out, "begun_ms", j->begun_ms);
     json_put_int(&out, "expires_at", j->expires_at);
+    if (j->of.n)
+        json_put_str(&out, "of", j->of);
+    if (j->ncopies)
+        file_copies_put(&out, "copies", j->copies, j->ncopies);
     json_close(&out);
     ASSERT(!b->overflow); /* all texts are bounded far below */
 }
@@ -125,7 +129,9 @@ static bool decode(struct arena *a, struct str text, struct journal_entry *j)
         .bytes = number_of(v, "bytes"),
         .begun_ms = number_of(v, "begun_ms"),
         .expires_at = number_of(v, "expires_at"),
+        .of = text_of(v, "of"),
     };
+    j->ncopies = file_copies_read(a, json_get(v, "copies"), &j->copies);
     if (j->id.n && j->provider.n && read_kind(v, &j->kind))
         return true;
     log_error("a journal entry in redis is broken: %s",

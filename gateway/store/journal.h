@@ -16,6 +16,7 @@
 
 #include "gateway/base/arena.h"
 #include "gateway/base/buf.h"
+#include "gateway/store/file_record.h"
 #include "gateway/store/redis.h"
 
 enum journal_kind { JOURNAL_UPLOAD, JOURNAL_DELETE, JOURNAL_BATCH };
@@ -30,6 +31,11 @@ struct journal_entry {
     int64_t begun_ms;
     int64_t expires_at; /* seconds; 0 none */
     int64_t tries;      /* sweeps that looked at it */
+    struct str of;      /* upload: a part of a fan-out, whose file this is; else
+                           "". That one's record tells what became of it */
+    /* delete: of a file at several providers, as its record has them. */
+    const struct file_copy *copies;
+    size_t ncopies;
 };
 
 /* As it stands in Redis; for quota.c. */

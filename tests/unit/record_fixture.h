@@ -24,6 +24,20 @@ static inline struct file_record sample(const char *id)
     };
 }
 
+/* The same at two providers; the first is the record's own. */
+static const struct file_copy sample_copies[] = {
+    {{"local", 5}, {"up-1", 4}, FILE_PROCESSED, 12},
+    {{"far", 3}, {"files/a b}c{d%", 14}, FILE_UPLOADED, -1},
+};
+
+static inline struct file_record sample_of_two(struct arena *a, const char *id)
+{
+    struct file_record f = sample(id);
+
+    file_record_set_copies(a, &f, sample_copies, 2);
+    return f;
+}
+
 static inline void same_str(struct str a, struct str b)
 {
     assert_int_equal(a.p == NULL, b.p == NULL);
@@ -50,6 +64,15 @@ static inline void same(const struct file_record *a,
     same_str(a->upstream_id, b->upstream_id);
     same_str(a->content_type, b->content_type);
     assert_int_equal(a->stored_ms, b->stored_ms);
+    assert_int_equal(a->ncopies, b->ncopies);
+    assert_int_equal(a->obj.nproviders, b->obj.nproviders);
+    for (size_t i = 0; i < a->ncopies; i++) {
+        same_str(a->copies[i].provider, b->copies[i].provider);
+        same_str(a->copies[i].provider, b->obj.providers[i]);
+        same_str(a->copies[i].upstream_id, b->copies[i].upstream_id);
+        assert_int_equal(a->copies[i].status, b->copies[i].status);
+        assert_int_equal(a->copies[i].bytes, b->copies[i].bytes);
+    }
 }
 
 #endif

@@ -58,6 +58,92 @@ static void every_status_comes_back(void **state)
     arena_free(a);
 }
 
+static void the_copies_come_back(void **state)
+{
+    struct arena *a = arena_new(), *b = arena_new();
+    struct file_record f = sample_of_two(a, "file-a-0"), found, copy;
+
+    (void)state;
+    found = back(b, &f);
+    same(&f, &found);
+    file_record_copy(b, &found, &copy);
+    same(&f, &copy);
+    assert_int_equal(file_record_places(&found), 2);
+    assert_int_equal(file_record_find(&found, STR("far")), 1);
+    assert_int_equal(file_record_find(&found, STR("nowhere")), 2);
+    same_str(file_record_place(&found, 1).upstream_id, STR("files/a b}c{d%"));
+    arena_free(a);
+    arena_free(b);
+}
+
+static void a_file_at_one_provider_is_one_place(void **state)
+{
+    struct file_record f = sample("file-a-0");
+    struct file_copy c = file_record_place(&f, 0);
+
+    (void)state;
+    assert_int_equal(file_record_places(&f), 1);
+    same_str(c.provider, f.obj.provider);
+    same_str(c.upstream_id, f.upstream_id);
+    assert_int_equal(c.bytes, f.obj.bytes);
+    assert_int_equal(file_record_find(&f, STR("local")), 0);
+    assert_int_equal(file_record_find(&f, STR("far")), 1);
+}
+
+static void the_status_is_that_of_all(void **state)
+{
+    static const struct {
+        enum file_status a, b, all;
+    } cases[] = {
+        {FILE_PROCESSED, FILE_PROCESSED, FILE_PROCESSED},
+        {FILE_PROCESSED, FILE_UPLOADED, FILE_UPLOADED},
+        {FILE_UPLOADED, FILE_PROCESSED, FILE_UPLOADED},
+        {FILE_UPLOADED, FILE_ERROR, FILE_ERROR},
+        {FILE_ERROR, FILE_PROCESSED, FILE_ERROR},
+    };
+    struct arena *a = arena_new();
+
+    (void)state;
+    for (size_t i = 0; i < COUNTOF(cases); i++) {
+        struct file_record f = sample("file-a-0");
+        struct file_copy c[2] = {sample_copies[0], sample_copies[1]};
+
+        c[0].status = cases[i].a;
+        c[1].status = cases[i].b;
+        file_record_set_copies(a, &f, c, 2);
+        assert_int_equal(f.obj.status, cases[i].all);
+    }
+    arena_free(a);
+}
+
+/* Another version's, or nobody's: the file is at its first provider alone. */
+static void copies_that_make_no_sense_are_none(void **state)
+{
+    static const char *const texts[] = {
+        "null",
+        "7",
+        "[]",
+        "[{\"provider\":\"a\",\"bytes\":1}]",
+        "[{\"provider\":\"a\"},{\"provider\":\"b\"}]",
+        "[1,2]",
+        "[{},{},{},{},{},{},{},{},{}]",
+    };
+    struct arena *a = arena_new();
+
+    (void)state;
+    for (size_t i = 0; i < COUNTOF(texts); i++) {
+        struct gw_error e = {0};
+        struct file_record f;
+        struct str text = arena_printf(
+            a, "{\"id\":\"i\",\"provider\":\"p\",\"copies\":%s}", texts[i]);
+
+        assert_int_equal(file_record_read(a, STR("o"), text, &f, &e), GW_OK);
+        assert_int_equal(file_record_places(&f), 1);
+        assert_int_equal(f.obj.nproviders, 0);
+    }
+    arena_free(a);
+}
+
 static void what_is_absent_takes_no_room(void **state)
 {
     struct arena *a = arena_new();
@@ -204,6 +290,10 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_record_comes_back_as_it_was),
         cmocka_unit_test(every_status_comes_back),
+        cmocka_unit_test(the_copies_come_back),
+        cmocka_unit_test(a_file_at_one_provider_is_one_place),
+        cmocka_unit_test(the_status_is_that_of_all),
+        cmocka_unit_test(copies_that_make_no_sense_are_none),
         cmocka_unit_test(what_is_absent_takes_no_room),
         cmocka_unit_test(details_without_end_are_cut),
         cmocka_unit_test(the_order_and_the_spelling_do_not_matter),

@@ -105,6 +105,43 @@ static void a_record_comes_back_as_it_was_put(void **state)
     arena_free(a);
 }
 
+/* Found and listed under each of its providers; and nothing of it is left. */
+static void a_file_of_two_providers_is_at_both(void **state)
+{
+    static const char *const names[] = {"local", "far"};
+    struct fx *f = *state;
+    struct arena *a = arena_new();
+    struct file_record r = sample_of_two(a, ID_0), found;
+    struct file_store_query q = {.owner = STR(OWNER), .limit = 10};
+
+    assert_true(put(f, &r));
+    for (int i = 0; i < 2; i++) {
+        struct file_copy c = file_record_place(&r, (size_t)i);
+
+        assert_true(by_upstream(f, a, names[i], c.upstream_id.p, &found));
+        same_str(found.obj.id, r.obj.id);
+        q.provider = str_of(names[i]);
+        assert_int_equal(ask_page(f, a, &q).n, 1);
+        q.purpose = STR("batch");
+        assert_int_equal(ask_page(f, a, &q).n, 1);
+        q.purpose = STR_NULL;
+    }
+    q.provider = STR_NULL;
+    assert_int_equal(ask_page(f, a, &q).n, 1);
+    assert_true(get(f, a, OWNER, ID_0, &found));
+    same(&r, &found);
+    assert_true(drop(f, &r));
+    assert_false(drop(f, &r));
+    for (int i = 0; i < 2; i++) {
+        struct file_copy c = file_record_place(&r, (size_t)i);
+
+        assert_false(by_upstream(f, a, names[i], c.upstream_id.p, &found));
+        q.provider = str_of(names[i]);
+        assert_int_equal(ask_page(f, a, &q).n, 0);
+    }
+    arena_free(a);
+}
+
 static void another_owner_does_not_find_it(void **state)
 {
     struct fx *f = *state;
@@ -447,6 +484,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         WITH_REDIS(a_record_comes_back_as_it_was_put),
+        WITH_REDIS(a_file_of_two_providers_is_at_both),
         WITH_REDIS(another_owner_does_not_find_it),
         WITH_REDIS(strange_owners_do_not_meet),
         WITH_REDIS(an_id_is_put_once),

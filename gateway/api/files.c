@@ -6,62 +6,127 @@
 
 /* --- retrieve --- */
 
-/* The record as the provider now sees it, in t->data while it is written. */
+/* A file whose status can still change, at each of its providers in turn. */
+struct refresh {
+    struct file_record record; /* as they now see it */
+    struct file_copy places[LIMIT_FAN_OUT];
+    size_t n, at;
+    bool has_changed;
+};
+
+static void refresh_next(struct txn *t);
+
 static void on_updated(void *arg, bool changed, const struct gw_error *e)
 {
     struct txn *t = arg;
+    struct refresh *f = t->data;
 
     (void)changed;
     (void)e; /* the next retrieval refreshes it again */
     t->store_call = NULL;
-    reply_file(t, t->data);
+    reply_file(t, &f->record);
+}
+
+static void end_refresh(struct txn *t, struct refresh *f)
+{
+    struct file_record *r = &f->record;
+
+    if (!f->has_changed) {
+        reply_file(t, r);
+        return;
+    }
+    if (f->n > 1)
+        file_record_set_copies(
+            t->arena, r, file_copies_dup(t->arena, f->places, f->n), f->n);
+    else
+        r->obj.status = f->places[0].status;
+    txn_goto(t, TXN_STORE);
+    t->store_call = file_store_update(t->sv->redis, r, on_updated, t);
+}
+
+/* One of several that is gone is as good as one that failed. */
+static void take_status(struct refresh *f, const struct file_obj *now,
+                        bool is_gone)
+{
+    struct file_copy *c = &f->places[f->at];
+    enum file_status status = is_gone ? FILE_ERROR : now->status;
+
+    if (status == c->status)
+        return;
+    c->status = status;
+    f->has_changed = true;
+    f->record.obj.status_details =
+        is_gone ? STR("a provider does not have the file any more")
+                : now->status_details;
 }
 
 static void on_refreshed(void *arg, const struct gw_error *e)
 {
     struct txn *t = arg;
+    struct refresh *f = t->data;
     const struct file_obj *now = &t->up->op.file;
-    struct file_record *r = arena_new_of(t->arena, struct file_record);
+    bool is_gone =
+        e->err == GW_FILE_NOT_FOUND || (!e->err && now->status == FILE_DELETED);
 
-    *r = *t->record;
-    if (e->err == GW_FILE_NOT_FOUND || now->status == FILE_DELETED) {
+    if (is_gone && f->n == 1) {
         reply_no_such_file(t);
         return;
     }
-    if (e->err != GW_OK) {
+    if (e->err != GW_OK && !is_gone)
         log_msg(LOG_WARN, t->id, "cannot refresh the status at '%s': %s",
-                t->provider, e->message);
-        reply_file(t, r);
-        return;
-    }
-    if (now->status == r->obj.status) {
-        reply_file(t, r);
-        return;
-    }
-    r->obj.status = now->status;
-    r->obj.status_details = now->status_details;
-    t->data = r;
-    txn_goto(t, TXN_STORE);
-    t->store_call = file_store_update(t->sv->redis, r, on_updated, t);
+                t->up->op.conf->name, e->message);
+    else
+        take_status(f, now, is_gone);
+    f->at++;
+    refresh_next(t);
 }
 
 static const struct upstream_ops refresh_ops = {.done = on_refreshed};
 
+static const struct provider_conf *changeable(const struct txn *t,
+                                              const struct file_copy *c)
+{
+    const struct provider_conf *p = settings_provider(t->conf, c->provider);
+    bool is_open = c->status == FILE_UPLOADED;
+
+    return is_open && p && (provider_caps(p) & PROV_CAN_GET) ? p : NULL;
+}
+
+static void refresh_next(struct txn *t)
+{
+    struct refresh *f = t->data;
+    const struct provider_conf *p = NULL;
+
+    while (f->at < f->n && !(p = changeable(t, &f->places[f->at])))
+        f->at++;
+    if (!p) {
+        end_refresh(t, f);
+        return;
+    }
+    t->up = upstream_new(t->sv, t->arena, p, PROV_GET);
+    t->up->op.upstream_id = f->places[f->at].upstream_id;
+    t->up->op.shown_id = t->record->obj.id;
+    upstream_start(t->up, NULL, NULL, &refresh_ops, t);
+}
+
 void files_get(struct txn *t)
 {
-    const struct provider_conf *p =
-        settings_provider(t->conf, t->record->obj.provider);
+    struct refresh *f = arena_new_of(t->arena, struct refresh);
+    bool is_open = false;
 
-    if (t->record->obj.status != FILE_UPLOADED || !p ||
-        !(provider_caps(p) & PROV_CAN_GET)) {
+    f->record = *t->record;
+    f->n = file_record_places(t->record);
+    for (size_t i = 0; i < f->n; i++) {
+        f->places[i] = file_record_place(t->record, i);
+        is_open = is_open || changeable(t, &f->places[i]);
+    }
+    if (!is_open) {
         reply_file(t, t->record);
         return;
     }
+    t->data = f;
     txn_goto(t, TXN_UPSTREAM);
-    t->up = upstream_new(t->sv, t->arena, p, PROV_GET);
-    t->up->op.upstream_id = t->record->upstream_id;
-    t->up->op.shown_id = t->record->obj.id;
-    upstream_start(t->up, NULL, NULL, &refresh_ops, t);
+    refresh_next(t);
 }
 
 /* --- delete --- */
@@ -95,13 +160,35 @@ static void on_removed(void *arg, bool existed, const struct gw_error *e)
         reply_deleted(t);
 }
 
+/* It goes everywhere. */
+static enum gw_err check_all_allowed(struct txn *t, struct gw_error *e)
+{
+    for (size_t i = 0; i < t->record->ncopies; i++) {
+        struct str name = t->record->copies[i].provider;
+
+        if (!vkey_may_use(t->vkey, t->vteam, name))
+            return err_set(e, GW_PROVIDER_NOT_ALLOWED,
+                           "the file is also at the provider '%.*s', which "
+                           "this API key may not use",
+                           STR_ARG(name));
+    }
+    return GW_OK;
+}
+
 /* A client that hangs up does not stop a deletion half way. */
 void files_delete(struct txn *t)
 {
+    struct gw_error e = {0};
+
+    if (check_all_allowed(t, &e) != GW_OK) {
+        txn_fail(t, &e);
+        return;
+    }
     if (!reply_provider(t, t->record))
         return;
     txn_goto(t, TXN_UPSTREAM);
-    t->removal = removal_start(t->sv, t->conf, t->record, false, on_removed, t);
+    t->removal =
+        removal_start(t->sv, t->conf, t->record, REMOVAL_OWN, on_removed, t);
 }
 
 /* --- list --- */

@@ -124,8 +124,8 @@ static void expire(struct expirer *x)
     if (is_away(x, x->record.obj.provider))
         postpone(x, "the provider has just failed");
     else
-        x->removal =
-            removal_start(x->sv, x->conf, &x->record, false, on_removed, x);
+        x->removal = removal_start(x->sv, x->conf, &x->record, REMOVAL_OWN,
+                                   on_removed, x);
 }
 
 static void on_record(void *arg, const struct file_record *found,

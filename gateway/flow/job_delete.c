@@ -70,7 +70,7 @@ static void delete_item(struct job_item *i)
 
     i->provider = settings_provider(s->conf, i->record.obj.provider);
     i->removal =
-        removal_start(s->sv, s->conf, &i->record, false, on_removed, i);
+        removal_start(s->sv, s->conf, &i->record, REMOVAL_OWN, on_removed, i);
 }
 
 static void on_page(void *arg, const struct file_record *v, size_t n,

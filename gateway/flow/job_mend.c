@@ -54,16 +54,21 @@ static void on_doomed(void *arg, const struct file_record *found,
 {
     struct job_item *i = arg;
     struct job_step *s = i->step;
+    struct gw_error several = {0};
 
     i->call = NULL;
     if (e->err != GW_OK) {
         job_item_lost(i);
     } else if (!found) {
         mended(i);
+    } else if (found->ncopies) {
+        err_set(&several, GW_INVALID_VALUE,
+                "the file is at other providers, too: it is left to its owner");
+        job_item_failed(i, &several);
     } else {
         i->record = *found;
-        i->removal =
-            removal_start(s->sv, s->conf, &i->record, false, on_removed, i);
+        i->removal = removal_start(s->sv, s->conf, &i->record, REMOVAL_OWN,
+                                   on_removed, i);
     }
 }
 

@@ -9,17 +9,25 @@
 #include "gateway/store/expiry.h"
 #include "gateway/store/quota.h"
 
+/* The file at one of its providers. */
+struct place {
+    struct removal *removal;
+    struct upstream *up; /* NULL: not asked */
+};
+
 struct removal {
     struct removal *prev, *next; /* services.removals */
     struct services *sv;
     struct settings *conf; /* held */
     struct arena *arena;   /* in which this stands */
     struct file_record record;
-    const struct provider_conf *provider; /* NULL: not asked */
     struct lease_entry *lease;
     struct redis_call *call, *then;
-    struct upstream *up;
-    bool is_noted; /* the entry is the sweeper's */
+    enum removal_kind kind;
+    struct place places[LIMIT_FAN_OUT];
+    size_t under_way; /* of them */
+    size_t deleted;
+    bool is_lost; /* an answer that may have been "deleted" */
     bool existed;
     struct gw_error error; /* the first of several */
     removal_fn *done;
@@ -86,6 +94,16 @@ static void on_expiry_cleared(void *arg, bool changed, const struct gw_error *e)
     (void)e; /* the sweeper finds that there is no such file */
 }
 
+/* The record goes all the same: what is left is the sweeper's, who finds the
+ * entry when its lease has ended. */
+static void leave_rest(struct removal *m)
+{
+    log_warn("the file '%.*s' is deleted at some of its providers only, the "
+             "sweeper will go on: %s",
+             STR_ARG(m->record.obj.id), m->error.message);
+    err_clear(&m->error);
+}
+
 static void delete_record(struct removal *m)
 {
     struct redis *r = m->sv->redis;
@@ -93,10 +111,13 @@ static void delete_record(struct removal *m)
     if (m->record.obj.expires_at)
         (void)expiry_clear(r, &m->record, on_expiry_cleared, NULL);
     m->call = file_store_delete(r, &m->record, on_record_gone, m);
-    m->then = quota_forget(r, m->record.obj.id, on_forgotten, m);
+    if (m->error.err == GW_OK)
+        m->then = quota_forget(r, m->record.obj.id, on_forgotten, m);
+    else
+        leave_rest(m);
 }
 
-/* --- the provider --- */
+/* --- the providers --- */
 
 static void on_released(void *arg, bool changed, const struct gw_error *e)
 {
@@ -115,34 +136,62 @@ static bool may_be_deleted(const struct gw_error *e)
     return e->err == GW_UPSTREAM_BROKEN || e->err == GW_UPSTREAM_TIMEOUT;
 }
 
-static void on_deleted(void *arg, const struct gw_error *e)
+/* All have answered. */
+static void judge(struct removal *m)
 {
-    struct removal *m = arg;
-
-    if (e->err == GW_OK || e->err == GW_FILE_NOT_FOUND) {
+    if (m->error.err == GW_OK || (m->kind == REMOVAL_OWN && m->deleted)) {
         delete_record(m);
         return;
     }
-    if (m->is_noted || may_be_deleted(e)) {
-        end(m, e);
+    if (m->kind != REMOVAL_OWN || m->is_lost) {
+        end(m, &m->error);
         return;
     }
-    m->error = *e;
     m->call = quota_release(m->sv->redis, m->record.obj.id, on_released, m);
+}
+
+static void on_deleted(void *arg, const struct gw_error *e)
+{
+    struct place *p = arg;
+    struct removal *m = p->removal;
+
+    if (e->err == GW_OK || e->err == GW_FILE_NOT_FOUND) {
+        m->deleted++;
+    } else {
+        m->is_lost = m->is_lost || may_be_deleted(e);
+        if (m->error.err == GW_OK)
+            m->error = *e;
+    }
+    if (--m->under_way == 0)
+        judge(m);
 }
 
 static const struct upstream_ops delete_ops = {.done = on_deleted};
 
-static void ask_provider(struct removal *m)
+static void ask_provider(struct removal *m, size_t i)
 {
-    if (!m->provider || !(provider_caps(m->provider) & PROV_CAN_DELETE)) {
-        delete_record(m);
+    struct file_copy c = file_record_place(&m->record, i);
+    const struct provider_conf *p = settings_provider(m->conf, c.provider);
+    struct place *place = &m->places[i];
+
+    if (!p || !(provider_caps(p) & PROV_CAN_DELETE))
         return;
-    }
-    m->up = upstream_new(m->sv, m->arena, m->provider, PROV_DELETE);
-    m->up->op.upstream_id = m->record.upstream_id;
-    m->up->op.shown_id = m->record.obj.id;
-    upstream_start(m->up, NULL, NULL, &delete_ops, m);
+    place->removal = m;
+    place->up = upstream_new(m->sv, m->arena, p, PROV_DELETE);
+    place->up->op.upstream_id = c.upstream_id;
+    place->up->op.shown_id = m->record.obj.id;
+    m->under_way++;
+    upstream_start(place->up, NULL, NULL, &delete_ops, place);
+}
+
+static void ask_providers(struct removal *m)
+{
+    size_t i, n = file_record_places(&m->record);
+
+    for (i = 0; i < n; i++)
+        ask_provider(m, i);
+    if (!m->under_way)
+        delete_record(m);
 }
 
 static void on_noted(void *arg, const struct quota_verdict *v,
@@ -155,7 +204,7 @@ static void on_noted(void *arg, const struct quota_verdict *v,
     if (e->err != GW_OK)
         end(m, e);
     else
-        ask_provider(m);
+        ask_providers(m);
 }
 
 static void note(struct removal *m)
@@ -175,6 +224,8 @@ static void note(struct removal *m)
         .bytes = f->obj.bytes,
         .expires_at = f->obj.expires_at,
         .begun_ms = clock_wall_ms(),
+        .copies = f->copies,
+        .ncopies = f->ncopies,
     };
 
     m->call = quota_hold(m->sv->redis, f->obj.id, &nobody, &nothing, &j,
@@ -184,8 +235,9 @@ static void note(struct removal *m)
 /* --- life --- */
 
 struct removal *removal_start(struct services *sv, struct settings *conf,
-                              const struct file_record *r, bool is_noted,
-                              removal_fn *done, void *arg)
+                              const struct file_record *r,
+                              enum removal_kind kind, removal_fn *done,
+                              void *arg)
 {
     struct arena *a = arena_new();
     struct removal *m = arena_new_of(a, struct removal);
@@ -194,14 +246,13 @@ struct removal *removal_start(struct services *sv, struct settings *conf,
     m->conf = settings_hold(conf);
     m->arena = a;
     file_record_copy(a, r, &m->record);
-    m->provider = settings_provider(conf, r->obj.provider);
-    m->is_noted = is_noted;
+    m->kind = kind;
     m->done = done;
     m->arg = arg;
     m->lease = lease_take(sv->leases, m->record.obj.id);
     DL_APPEND(sv->removals, m);
-    if (is_noted)
-        ask_provider(m);
+    if (kind == REMOVAL_NOTED)
+        ask_providers(m);
     else
         note(m);
     return m;
@@ -222,7 +273,8 @@ void removal_close(struct services *sv)
             redis_cancel(m->call);
         if (m->then)
             redis_cancel(m->then);
-        upstream_abort(m->up);
+        for (size_t i = 0; i < LIMIT_FAN_OUT; i++)
+            upstream_abort(m->places[i].up);
         release(m);
     }
 }

@@ -1,10 +1,14 @@
-/* removal.h -- one file goes: at its provider, its record, its count.
+/* removal.h -- one file goes: at its providers, its record, its count.
  *
- *     journal entry ─► provider's delete ─► record and count ─► entry ends
+ *     journal entry ─► providers' deletes ─► record and count ─► entry ends
  *
  * The order is that of the quota's promise: a byte is free when the provider
  * has dropped it. Whatever stops it halfway leaves the journal's entry, and the
  * sweeper does the rest. It lives by itself: whoever asked for it may go.
+ *
+ * A file at several providers is deleted at all of them at once. When one of
+ * them fails and another one has deleted it, the file cannot stay: the record
+ * goes, entry and count stay until the sweeper has deleted the rest.
  *
  * All on the worker's loop; callbacks come from the loop.
  */
@@ -17,16 +21,23 @@
 struct removal;
 
 /* existed: it was this removal that took the record away. A provider that is
- * not configured any more, or cannot delete, is passed over; one that fails
- * ends it with its error, and the file stays; unless the answer alone was lost,
- * then the sweeper finishes it. */
+ * not configured any more, or cannot delete, is passed over; when all that are
+ * asked fail it ends with the error of one, and the file stays; unless the
+ * answer alone was lost, then the sweeper finishes it. */
 typedef void removal_fn(void *arg, bool existed, const struct gw_error *e);
 
-/* r is copied, settings are held. is_noted: the journal has its entry already
- * (the sweeper's work). */
+enum removal_kind {
+    REMOVAL_OWN,   /* it writes its entry, and takes it back when it fails */
+    REMOVAL_NOTED, /* the journal has its entry (the sweeper's work) */
+    REMOVAL_UNDO,  /* of what was stored in vain: once written the entry stays
+                      until it is done */
+};
+
+/* r is copied, settings are held. */
 struct removal *removal_start(struct services *sv, struct settings *conf,
-                              const struct file_record *r, bool is_noted,
-                              removal_fn *done, void *arg) MUSTCHECK;
+                              const struct file_record *r,
+                              enum removal_kind kind, removal_fn *done,
+                              void *arg) MUSTCHECK;
 /* done() will not be called; the removal goes on. */
 void removal_leave(struct removal *m);
 

@@ -279,6 +279,9 @@ static void on_known(void *arg, const struct file_record *found,
         look_at_candidate(s);
     } else if (provider_caps(s->provider) & PROV_CAN_DELETE) {
         delete_upstream(s, f->id);
+    } else if (s->entry->of.n) {
+        release(s, "unknown",
+                "the provider cannot delete what was stored in vain");
     } else {
         adopt(s, f);
     }
@@ -371,7 +374,10 @@ static void finish_deletion(struct sweeper *s)
         .upstream_id = j->upstream_id,
     };
 
-    s->removal = removal_start(s->sv, s->conf, &r, true, on_removed, s);
+    if (j->ncopies)
+        file_record_set_copies(s->work, &r, j->copies, j->ncopies);
+    s->removal =
+        removal_start(s->sv, s->conf, &r, REMOVAL_NOTED, on_removed, s);
 }
 
 /* --- one entry --- */
@@ -395,6 +401,12 @@ static void mend(struct sweeper *s)
                 "the provider cannot list its files: one may be left there");
 }
 
+/* One of the other providers of a fan-out. */
+static bool is_part(const struct journal_entry *j)
+{
+    return j->of.n && !str_eq(j->of, j->id);
+}
+
 static void on_record(void *arg, const struct file_record *found,
                       const struct gw_error *e)
 {
@@ -403,6 +415,8 @@ static void on_record(void *arg, const struct file_record *found,
     s->call = NULL;
     if (e->err != GW_OK)
         postpone(s, e->message);
+    else if (found && is_part(s->entry))
+        release(s, "recorded", NULL); /* the file counts by its own entry */
     else if (found)
         settle(s, "recorded", found->obj.bytes);
     else
@@ -450,7 +464,8 @@ static void mend_next(struct sweeper *s)
                                   s->entry->id, on_batch, s);
     else
         s->call = file_store_get(s->sv->redis, s->work, s->entry->owner,
-                                 s->entry->id, on_record, s);
+                                 s->entry->of.n ? s->entry->of : s->entry->id,
+                                 on_record, s);
 }
 
 /* --- a sweep --- */

@@ -10,6 +10,7 @@
 #include "gateway/base/clock.h"
 #include "gateway/codec/fileid.h"
 #include "gateway/flow/auth_guard.h"
+#include "gateway/flow/copies.h"
 
 struct access {
     struct str guessed_owner; /* the file was asked for under it; STR_NULL */
@@ -80,10 +81,17 @@ static bool is_expired(const struct file_record *r)
     return r->obj.expires_at && r->obj.expires_at <= clock_wall_s();
 }
 
-/* /<provider>/v1/files/{id} pins the provider. */
-static bool is_under_path(const struct txn *t, const struct file_record *r)
+/* The provider that the request means, of those that have the file; STR_NULL:
+ * /<provider>/v1/files/{id} pins another one. */
+static struct str meant_provider(struct txn *t, const struct file_record *r)
 {
-    return !t->path_provider.p || str_eq(t->path_provider, r->obj.provider);
+    struct copies_wish wish;
+    size_t order[LIMIT_FAN_OUT];
+
+    copies_read_wish(t, &wish);
+    if (!copies_order(t, r, &wish, order))
+        return STR_NULL;
+    return file_record_place(r, order[0]).provider;
 }
 
 /* The file that was asked for becomes the transaction's; false after having
@@ -91,23 +99,24 @@ static bool is_under_path(const struct txn *t, const struct file_record *r)
 static bool take_file(struct txn *t, struct access *a)
 {
     struct gw_error e = a->file_error;
+    struct str provider = STR_NULL;
 
-    if (e.err == GW_OK &&
-        (!a->record || is_expired(a->record) || !is_under_path(t, a->record))) {
+    if (e.err == GW_OK && a->record && !is_expired(a->record))
+        provider = meant_provider(t, a->record);
+    if (e.err == GW_OK && !provider.p) {
         reply_no_such_file(t);
         return false;
     }
-    if (e.err == GW_OK &&
-        !vkey_may_use(t->vkey, t->vteam, a->record->obj.provider))
+    if (e.err == GW_OK && !vkey_may_use(t->vkey, t->vteam, provider))
         err_set(&e, GW_PROVIDER_NOT_ALLOWED,
                 "this API key may not use the provider '%.*s'",
-                STR_ARG(a->record->obj.provider));
+                STR_ARG(provider));
     if (e.err != GW_OK) {
         txn_fail(t, &e);
         return false;
     }
     t->record = a->record;
-    t->provider = arena_cstr(t->arena, t->record->obj.provider);
+    t->provider = arena_cstr(t->arena, provider);
     return true;
 }
 

@@ -8,6 +8,7 @@
 #include "gateway/base/clock.h"
 #include "gateway/codec/fileid.h"
 #include "gateway/flow/batch_look.h"
+#include "gateway/flow/copies.h"
 #include "gateway/flow/lease.h"
 
 #define REPLY_BYTES ((size_t)LIMIT_UPSTREAM_REPLY_BYTES * 2)
@@ -348,12 +349,35 @@ static void refuse_file(struct txn *t, struct str id)
     txn_fail(t, &e);
 }
 
+static struct str member(const struct single *s, const char *name)
+{
+    return json_str(json_get(s->request, name));
+}
+
+/* Of a file at several providers, the one that the head or the request means,
+ * else the first that runs batches. NULL: not at the path's. */
+static const struct file_record *pick_input(struct txn *t, struct single *s,
+                                            const struct file_record *f)
+{
+    struct copies_wish wish;
+
+    copies_read_wish(t, &wish);
+    wish.caps = PROV_CAN_BATCH;
+    if (!wish.provider.n)
+        wish.provider = member(s, "provider");
+    if (!wish.provider.n)
+        wish.provider = member(s, "custom_llm_provider");
+    if (!wish.model.n)
+        wish.model = member(s, "model");
+    return copies_pick(t, f, &wish);
+}
+
 static void on_input(void *arg, const struct file_record *f,
                      const struct gw_error *e)
 {
     struct txn *t = arg;
     struct single *s = t->data;
-    struct file_record *input = arena_new_of(t->arena, struct file_record);
+    const struct file_record *input = NULL;
     struct gw_error bad = {0};
 
     t->store_call = NULL;
@@ -361,14 +385,14 @@ static void on_input(void *arg, const struct file_record *f,
         txn_fail(t, e);
         return;
     }
-    if (!f || (f->obj.expires_at && f->obj.expires_at <= clock_wall_s()) ||
-        (t->path_provider.p && !str_eq(t->path_provider, f->obj.provider))) {
+    if (f && !(f->obj.expires_at && f->obj.expires_at <= clock_wall_s()))
+        input = pick_input(t, s, f);
+    if (!input) {
         refuse_file(t, json_str(json_get(s->request, "input_file_id")));
         return;
     }
-    *input = *f;
-    t->provider = arena_cstr(t->arena, f->obj.provider);
-    s->provider = usable_provider(t, f->obj.provider);
+    t->provider = arena_cstr(t->arena, input->obj.provider);
+    s->provider = usable_provider(t, input->obj.provider);
     if (!s->provider)
         return;
     if (check_batch(t, s, &bad) != GW_OK) {
@@ -380,7 +404,8 @@ static void on_input(void *arg, const struct file_record *f,
     note(t, s);
 }
 
-/* "model" and the two behind it are LiteLLM's: the file's id tells as much. */
+/* "model" and the two behind it are LiteLLM's: the file's id tells as much,
+ * unless it is at several providers. */
 static const struct {
     const char *name;
     bool is_required;

@@ -2,16 +2,21 @@
  *
  *   provider ─► http_client / file_io ─► pipe ─► http_server ─► client
  *
- * What can be answered from the record (304, 416, HEAD) asks no provider.
+ * What can be answered from the record (304, 416, HEAD) asks no provider. Of a
+ * file that is at several providers the next one is asked when one fails before
+ * its first byte.
  */
 #include "gateway/api/api.h"
 
 #include "gateway/codec/byterange.h"
 #include "gateway/codec/url.h"
+#include "gateway/flow/copies.h"
 #include "gateway/flow/lease.h"
 
 struct content {
     const struct provider_conf *provider;
+    const struct file_record *file; /* t->record is a view of it */
+    size_t order[LIMIT_FAN_OUT], n, at;
     struct str etag;
     struct byterange range;
     int64_t offset, len; /* what was asked for; len -1: unknown */
@@ -119,6 +124,8 @@ static void on_head(void *arg, const struct upstream_head *h)
     txn_reply_pipe(t, h->is_partial ? 206 : 200, &f, h->length, t->pipe);
 }
 
+static bool try_next(struct txn *t, const struct gw_error *e);
+
 static void on_done(void *arg, const struct gw_error *e)
 {
     struct txn *t = arg;
@@ -126,7 +133,7 @@ static void on_done(void *arg, const struct gw_error *e)
     /* A failure after the reply began reaches the client through the pipe. */
     if (e->err != GW_OK && t->state == TXN_REPLY)
         t->error = *e;
-    else if (e->err != GW_OK)
+    else if (e->err != GW_OK && !try_next(t, e))
         txn_fail(t, e);
 }
 
@@ -192,15 +199,10 @@ static void count_out(void *active)
     metric_add(active, -1);
 }
 
-static void stream(struct txn *t)
+static void ask_provider(struct txn *t)
 {
     struct content *c = t->data;
-    struct metric_series *active =
-        metrics_get(t->sv->metrics, METRIC_TRANSFERS, "download", NULL, NULL);
 
-    metric_add(active, 1);
-    arena_on_free(t->arena, count_out, active);
-    txn_goto(t, TXN_UPSTREAM);
     t->pipe = pipe_new(t->sv->loop, LIMIT_PIPE_LOW, LIMIT_PIPE_HIGH,
                        t->sv->pipe_bytes);
     t->up = upstream_new(t->sv, t->arena, c->provider, PROV_CONTENT);
@@ -211,6 +213,55 @@ static void stream(struct txn *t)
         t->up->op.range_last = c->offset + c->len - 1;
     }
     upstream_start(t->up, NULL, t->pipe, &content_ops, t);
+}
+
+static void stream(struct txn *t)
+{
+    struct metric_series *active =
+        metrics_get(t->sv->metrics, METRIC_TRANSFERS, "download", NULL, NULL);
+
+    metric_add(active, 1);
+    arena_on_free(t->arena, count_out, active);
+    txn_goto(t, TXN_UPSTREAM);
+    ask_provider(t);
+}
+
+/* --- several providers --- */
+
+static void free_pipe(void *memory)
+{
+    pipe_free(memory);
+}
+
+/* The provider that is asked next, and its file. */
+static void take_place(struct txn *t, struct content *c)
+{
+    t->record = copies_view(t, c->file, c->order[c->at]);
+    c->provider = settings_provider(t->conf, t->record->obj.provider);
+    t->provider = arena_cstr(t->arena, t->record->obj.provider);
+}
+
+/* A file that is gone there may be elsewhere. Where its length is another one,
+ * what was asked of it was not asked of that. */
+static bool try_next(struct txn *t, const struct gw_error *e)
+{
+    struct content *c = t->data;
+    int64_t bytes = t->record->obj.bytes;
+
+    if (!err_info(e->err)->is_retryable && e->err != GW_FILE_NOT_FOUND)
+        return false;
+    if (c->at + 1 >= c->n ||
+        file_record_place(c->file, c->order[c->at + 1]).bytes != bytes)
+        return false;
+    log_msg(LOG_WARN, t->id, "'%s' failed, reading from the next one: %s",
+            t->provider, e->message);
+    c->at++;
+    take_place(t, c);
+    if (!has_range(t))
+        c->range.is_set = false;
+    loop_reap(t->sv->loop, t->pipe, free_pipe);
+    ask_provider(t);
+    return true;
 }
 
 static void on_held(void *arg, const struct quota_verdict *v,
@@ -246,8 +297,14 @@ void files_content(struct txn *t)
 {
     struct content *c = arena_new_of(t->arena, struct content);
     struct str tags = txn_header(t, STR("if-none-match"));
+    struct copies_wish wish;
 
     t->data = c;
+    copies_read_wish(t, &wish);
+    wish.caps = PROV_CAN_CONTENT;
+    c->file = t->record;
+    c->n = copies_order(t, c->file, &wish, c->order);
+    take_place(t, c);
     c->etag = arena_printf(t->arena, "\"%.*s\"", STR_ARG(t->record->obj.id));
     if (tags.n && names_etag(tags, c->etag)) {
         reply_not_modified(t, c);

@@ -13,6 +13,8 @@
 #include "gateway/api/api.h"
 #include "gateway/api/upload_fields.h"
 
+#include "gateway/base/bug.h"
+#include "gateway/flow/copies.h"
 #include "gateway/flow/store_file.h"
 
 struct copy {
@@ -325,9 +327,14 @@ static enum gw_err check(struct copy *c, struct gw_error *e)
 static void on_asked(struct txn *t, struct json *v)
 {
     struct copy *c = arena_new_of(t->arena, struct copy);
+    struct copies_wish wish;
     struct gw_error e = {0};
 
     c->t = t;
+    copies_read_wish(t, &wish);
+    wish.caps = PROV_CAN_CONTENT;
+    t->record = copies_pick(t, t->record, &wish);
+    ASSERT(t->record); /* it was found under this path */
     c->from = reply_provider(t, t->record);
     if (!c->from)
         return;

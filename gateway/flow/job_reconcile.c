@@ -18,6 +18,7 @@
 #include "gateway/base/bug.h"
 #include "gateway/base/clock.h"
 #include "gateway/store/audit.h"
+#include "gateway/store/schema.h"
 
 /* A file without a record may be one whose upload is not over. */
 #define ORPHAN_AGE_S 3600
@@ -151,6 +152,29 @@ static void on_seen(void *arg, const struct gw_error *e)
         ask_provider(i);
 }
 
+/* The way led to one of the file's providers: that one is asked, and the file
+ * is counted once. */
+static void take_record(struct job_item *i, const struct file_record *found)
+{
+    struct job_step *s = i->step;
+    struct file_copy c;
+    size_t k, n = file_record_places(found);
+
+    i->record = *found;
+    for (k = 0; k < n; k++) {
+        c = file_record_place(found, k);
+        if (str_eq(i->way, schema_key(s->arena, SCHEMA_UPSTREAM, c.provider,
+                                      c.upstream_id)))
+            break;
+    }
+    if (k < n) {
+        i->record.obj.provider = c.provider;
+        i->record.upstream_id = c.upstream_id;
+    }
+    if (k == 0 || k == n || !is_whole(s))
+        s->job->done++;
+}
+
 static void on_record(void *arg, const struct file_record *found,
                       const struct gw_error *e)
 {
@@ -163,8 +187,7 @@ static void on_record(void *arg, const struct file_record *found,
     } else if (!found) {
         job_item_end(i); /* a way that leads to nothing */
     } else {
-        i->record = *found;
-        s->job->done++;
+        take_record(i, found);
         i->call =
             audit_seen(s->sv->redis, s->job->id, found->obj.id, on_seen, i);
     }

@@ -7,6 +7,9 @@
  *   …         flow/store_file: client ─► form ─► http_client / file_io ─►
  *             provider; the record
  *   REPLY
+ *
+ * One that goes to several providers at once (fan-out) takes the same way; the
+ * file's bytes alone go through a tee, and each provider's form is its own.
  */
 #include "gateway/api/api.h"
 #include "gateway/api/upload_batch.h"
@@ -17,6 +20,7 @@
 #include "gateway/flow/allowance.h"
 #include "gateway/flow/store_file.h"
 #include "gateway/net/spool.h"
+#include "gateway/net/tee.h"
 
 /* What a form may add to a file, when a declared length is judged early. */
 #define FORM_ALLOWANCE (2 * LIMIT_FIELD_BYTES)
@@ -29,17 +33,50 @@ struct upload {
     struct route_decision route;
     size_t candidate;
     const struct provider_conf *provider;
+    const struct provider_conf *all[LIMIT_FAN_OUT]; /* route.is_for_all */
+    struct tee *tee;
     struct spool *spool;
     struct pipe *spool_out;
     struct upload_batch batch;
     struct allowance allowance;
 };
 
+static const struct provider_conf *candidate(const struct upload *u, size_t i)
+{
+    const struct provider_conf *p =
+        settings_provider(u->t->conf, str_of(u->route.candidates[i]));
+
+    ASSERT(p);
+    return p;
+}
+
 static void use_candidate(struct upload *u, size_t i)
 {
     u->candidate = i;
-    u->provider = settings_provider(u->t->conf, str_of(u->route.candidates[i]));
-    ASSERT(u->provider);
+    u->provider = candidate(u, i);
+}
+
+/* The first to be tried, or all of them. */
+static void use_route(struct upload *u)
+{
+    struct str models = u->fields.hints.model;
+    bool is_by_models = u->route.is_for_all && u->route.is_by_models;
+
+    use_candidate(u, 0);
+    for (size_t i = 0; u->route.is_for_all && i < u->route.n; i++)
+        u->all[i] = candidate(u, i);
+    upload_batch_set_targets(&u->batch, is_by_models ? models : STR_NULL);
+}
+
+/* How many providers the file goes to: those are u->all, or u->provider. */
+static size_t count(const struct upload *u)
+{
+    return u->route.is_for_all ? u->route.n : 1;
+}
+
+static const struct provider_conf *goes_to(const struct upload *u, size_t i)
+{
+    return u->route.is_for_all ? u->all[i] : u->provider;
 }
 
 /* --- the upload itself --- */
@@ -83,6 +120,39 @@ static bool must_spool(struct upload *u, const struct provider_conf *p)
     return !(caps & PROV_FORM) || form_relay_length(u->t->form) < 0;
 }
 
+/* Of several none is given the client's framing. */
+static bool must_spool_for_all(struct upload *u)
+{
+    for (size_t i = 0; i < count(u); i++) {
+        const struct provider_conf *p = goes_to(u, i);
+
+        if ((provider_caps(p) & PROV_NEEDS_LENGTH) || must_spool(u, p))
+            return true;
+    }
+    return !form_get(u->t->form, FORM_PURPOSE).p;
+}
+
+static bool must_hold(struct upload *u)
+{
+    return u->route.is_for_all ? must_spool_for_all(u)
+                               : must_spool(u, u->provider);
+}
+
+/* Is it small enough, as far as is known, for all that it goes to? */
+static enum gw_err check_sizes(struct upload *u, struct gw_error *e)
+{
+    for (size_t i = 0; i < count(u); i++)
+        if (check_size(u, goes_to(u, i), e) != GW_OK)
+            return e->err;
+    return GW_OK;
+}
+
+static void limit_size(struct upload *u)
+{
+    for (size_t i = 0; i < count(u); i++)
+        form_limit(u->t->form, goes_to(u, i)->max_file_bytes);
+}
+
 /* May the file be sent to the next candidate, too? */
 static bool can_go_on(struct upload *u, const char *next)
 {
@@ -101,7 +171,8 @@ static bool try_next(void *arg, struct gw_error *e)
 {
     struct upload *u = arg;
 
-    if (!err_info(e->err)->is_retryable || u->candidate + 1 >= u->route.n ||
+    if (u->route.is_for_all || !err_info(e->err)->is_retryable ||
+        u->candidate + 1 >= u->route.n ||
         !can_go_on(u, u->route.candidates[u->candidate + 1]))
         return false;
     log_msg(LOG_WARN, u->t->id, "'%s' failed, trying '%s': %s", u->t->provider,
@@ -142,6 +213,8 @@ static void on_ended(void *arg)
     struct upload *u = arg;
 
     allowance_stop(&u->allowance);
+    upload_batch_end_replay(&u->batch);
+    tee_free(u->tee);
     spool_free(u->spool);
     upload_batch_release(&u->batch);
     if (u->spool_out)
@@ -155,12 +228,24 @@ static int64_t spooled_bytes(const struct upload *u)
                                       u->provider);
 }
 
+static struct pipe *replay(struct upload *u)
+{
+    struct txn *t = u->t;
+    struct pipe *last = u->spool_out;
+
+    u->spool_out = pipe_new(t->sv->loop, LIMIT_PIPE_LOW, LIMIT_PIPE_HIGH,
+                            t->sv->pipe_bytes);
+    spool_replay(u->spool, u->spool_out); /* which lets go of the last one */
+    if (last)
+        pipe_free(last);
+    return u->spool_out;
+}
+
 /* The pipe that the provider reads, and how the form's framing is used. */
 static struct pipe *open_source(void *arg, struct prov_upload *up)
 {
     struct upload *u = arg;
     struct txn *t = u->t;
-    struct pipe *last = u->spool_out;
     unsigned caps = provider_caps(u->provider);
     bool relays = !u->spool && (caps & PROV_FORM);
 
@@ -178,12 +263,49 @@ static struct pipe *open_source(void *arg, struct prov_upload *up)
     up->stream_len = spooled_bytes(u);
     up->lines = form_lines(t->form);
     upload_batch_end_replay(&u->batch);
-    u->spool_out = pipe_new(t->sv->loop, LIMIT_PIPE_LOW, LIMIT_PIPE_HIGH,
-                            t->sv->pipe_bytes);
-    spool_replay(u->spool, u->spool_out); /* which lets go of the last one */
-    if (last)
-        pipe_free(last);
-    return upload_batch_from_spool(&u->batch, u->spool_out, u->provider);
+    return upload_batch_from_spool(&u->batch, replay(u), u->provider);
+}
+
+/* The file's bytes before they go to a spool or a tee, checked if anybody takes
+ * such lines. */
+static struct pipe *open_checked(struct upload *u)
+{
+    bool is_looked_at = !u->route.is_for_all;
+
+    for (size_t i = 0; u->route.is_for_all && i < u->route.n; i++)
+        if (provider_caps(u->all[i]) & PROV_OPENAI_BATCH)
+            is_looked_at = true;
+    form_relay_tail(u->t->form, false);
+    if (!is_looked_at)
+        return form_pipe(u->t->form);
+    return upload_batch_from_form(
+        &u->batch, u->route.is_for_all ? NULL : u->provider, true);
+}
+
+static struct pipe *open_branch(void *arg, size_t i,
+                                const struct provider_conf *p,
+                                struct prov_upload *up)
+{
+    struct upload *u = arg;
+    struct services *sv = u->t->sv;
+
+    if (!u->tee)
+        u->tee = tee_new(sv->loop, u->spool ? replay(u) : open_checked(u),
+                         count(u), sv->pipe_bytes);
+    if (u->spool) {
+        up->stream_len =
+            upload_batch_spooled_bytes(&u->batch, spool_size(u->spool), p);
+        up->lines = form_lines(u->t->form);
+    }
+    return upload_batch_from_tee(&u->batch, i, tee_pipe(u->tee, i), p,
+                                 u->spool != NULL);
+}
+
+static int64_t branch_bytes(void *arg, size_t i)
+{
+    struct upload *u = arg;
+
+    return upload_batch_bytes_at(&u->batch, i);
 }
 
 static void on_held(void *arg, const struct gw_error *e)
@@ -204,6 +326,8 @@ static void hold(void *arg)
 static const struct store_file_ops store_ops = {
     .hold = hold,
     .source = open_source,
+    .source_at = open_branch,
+    .bytes_at = branch_bytes,
     .failed = try_next,
     .stored = on_stored,
     .recorded = on_recorded,
@@ -222,10 +346,24 @@ static void begin(struct upload *u)
         .expires_after_s = u->fields.expires_after_s,
     };
 
-    store_file_go(&u->store, u->provider, &facts);
+    if (u->route.is_for_all)
+        store_file_go_all(&u->store, u->all, u->route.n, &facts);
+    else
+        store_file_go(&u->store, u->provider, &facts);
 }
 
 /* --- spooling --- */
+
+/* What the spooled file tells: can it go where it is to go? */
+static enum gw_err check_spooled(struct upload *u, struct gw_error *e)
+{
+    if (check_sizes(u, e) != GW_OK)
+        return e->err;
+    for (size_t i = 0; i < count(u); i++)
+        if (upload_batch_check_provider(&u->batch, goes_to(u, i), e) != GW_OK)
+            return e->err;
+    return GW_OK;
+}
 
 static void on_spooled(void *arg, const struct gw_error *e)
 {
@@ -237,10 +375,8 @@ static void on_spooled(void *arg, const struct gw_error *e)
         upload_fields_route(&u->fields, &u->route, &needs_fields, &error) ==
             GW_OK) {
         ASSERT(!needs_fields && u->route.n > 0);
-        use_candidate(u, 0);
-        if (check_size(u, u->provider, &error) == GW_OK &&
-            upload_batch_check_provider(&u->batch, u->provider, &error) ==
-                GW_OK) {
+        use_route(u);
+        if (check_spooled(u, &error) == GW_OK) {
             begin(u);
             return;
         }
@@ -263,10 +399,8 @@ static void spool_file(void *arg, const struct gw_error *e)
         store_file_fail(&u->store, e);
         return;
     }
-    form_relay_tail(t->form, false);
     form_count_lines(t->form);
-    u->spool = spool_new(t->sv->files, t->sv->loop, &limits,
-                         upload_batch_from_form(&u->batch, u->provider, true),
+    u->spool = spool_new(t->sv->files, t->sv->loop, &limits, open_checked(u),
                          on_spooled, u);
 }
 
@@ -283,6 +417,29 @@ static void begin_spool(struct upload *u)
 
 /* --- the form --- */
 
+static bool is_same_route(const struct route_decision *a,
+                          const struct route_decision *b)
+{
+    size_t n = a->is_for_all ? a->n : 1;
+
+    if (a->is_for_all != b->is_for_all || (a->is_for_all && a->n != b->n))
+        return false;
+    for (size_t i = 0; i < n; i++)
+        if (strcmp(a->candidates[i], b->candidates[i]) != 0)
+            return false;
+    return true;
+}
+
+/* "a, b" */
+static struct str names_of(struct arena *a, const struct route_decision *d)
+{
+    struct str names = str_of(d->candidates[0]);
+
+    for (size_t i = 1; d->is_for_all && i < d->n; i++)
+        names = arena_printf(a, "%.*s, %s", STR_ARG(names), d->candidates[i]);
+    return names;
+}
+
 /* All fields are in; the last chance to stop before the form's end is sent. */
 static enum gw_err on_fields(void *arg, struct gw_error *e)
 {
@@ -298,13 +455,14 @@ static enum gw_err on_fields(void *arg, struct gw_error *e)
         return GW_OK;
     if (upload_fields_route(&u->fields, &now, &needs_fields, e) != GW_OK)
         return e->err;
-    if (strcmp(now.candidates[0], u->route.candidates[0]) == 0)
+    if (is_same_route(&now, &u->route))
         return GW_OK;
     return err_set_param(e, GW_INVALID_VALUE, "provider",
-                         "a field behind the file asks for '%s' while the file "
-                         "already goes to '%s': send it before the file, or "
-                         "as header 'x-filemux-provider'",
-                         now.candidates[0], u->route.candidates[0]);
+                         "a field behind the file asks for '%.*s' while the "
+                         "file already goes to '%.*s': send it before the "
+                         "file, or as header 'x-filemux-provider'",
+                         STR_ARG(names_of(u->t->arena, &now)),
+                         STR_ARG(names_of(u->t->arena, &u->route)));
 }
 
 static void on_file(void *arg)
@@ -323,17 +481,17 @@ static void on_file(void *arg)
     }
     if (!needs_fields) {
         snprintf(t->reason, sizeof(t->reason), "%s", u->route.reason);
-        use_candidate(u, 0);
-        if (check_size(u, u->provider, &e) != GW_OK) {
+        use_route(u);
+        if (check_sizes(u, &e) != GW_OK) {
             txn_fail(t, &e);
             return;
         }
-        form_limit(t->form, u->provider->max_file_bytes);
+        limit_size(u);
     }
     if (t->conf->checksums)
         form_hash(t->form);
     store_file_begin(&u->store, t, "upload", &store_ops, u);
-    if (needs_fields || must_spool(u, u->provider))
+    if (needs_fields || must_hold(u))
         begin_spool(u);
     else
         begin(u);

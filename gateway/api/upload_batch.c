@@ -28,18 +28,23 @@ void upload_batch_begin(struct upload_batch *b, struct txn *t)
     *b = (struct upload_batch){.t = t};
 }
 
+void upload_batch_set_targets(struct upload_batch *b, struct str models)
+{
+    b->targets = models;
+}
+
 void upload_batch_release(struct upload_batch *b)
 {
-    batch_file_free(b->out);
+    upload_batch_end_replay(b);
     batch_file_free(b->in);
-    b->in = b->out = NULL;
+    b->in = NULL;
 }
 
 bool upload_batch_renames(const struct upload_batch *b,
                           const struct provider_conf *p)
 {
     return is_looked_at(b) && takes_openai_lines(p) &&
-           batch_file_renames(b->t->conf, p->name);
+           batch_file_renames(b->t->conf, p->name, b->targets);
 }
 
 /* Those that hold a file's bytes as they come cannot hold what it grows by. */
@@ -93,14 +98,38 @@ struct pipe *upload_batch_from_spool(struct upload_batch *b,
 
     if (!is_batch(b) || !upload_batch_renames(b, p))
         return spooled;
-    b->out = batch_file_new(b->t, spooled, &o);
-    return batch_file_pipe(b->out);
+    b->outs[0] = batch_file_new(b->t, spooled, &o);
+    return batch_file_pipe(b->outs[0]);
+}
+
+/* Before a spool is sent on, its models were looked at: what streams must still
+ * be held to those that are at the provider. */
+struct pipe *upload_batch_from_tee(struct upload_batch *b, size_t i,
+                                   struct pipe *pipe,
+                                   const struct provider_conf *p,
+                                   bool is_spooled)
+{
+    bool is_held = !is_spooled && b->t->conf->route.models.n;
+    struct batch_file_options o = {
+        .provider = p->name,
+        .targets = b->targets,
+        .renames = true,
+        .is_hashed = b->t->conf->checksums,
+    };
+
+    if (!is_batch(b) || !takes_openai_lines(p) ||
+        (!is_held && !upload_batch_renames(b, p)))
+        return pipe;
+    b->outs[i] = batch_file_new(b->t, pipe, &o);
+    return batch_file_pipe(b->outs[i]);
 }
 
 void upload_batch_end_replay(struct upload_batch *b)
 {
-    batch_file_free(b->out);
-    b->out = NULL;
+    for (size_t i = 0; i < COUNTOF(b->outs); i++) {
+        batch_file_free(b->outs[i]);
+        b->outs[i] = NULL;
+    }
 }
 
 enum gw_err upload_batch_verdict(struct upload_batch *b, struct gw_error *e)
@@ -114,22 +143,22 @@ enum gw_err upload_batch_check_provider(const struct upload_batch *b,
 {
     if (!b->in || !is_batch(b) || !takes_openai_lines(p))
         return GW_OK;
-    return batch_file_check_provider(b->in, p->name, e);
+    return batch_file_check_provider(b->in, p->name, b->targets, e);
 }
 
 int64_t upload_batch_spooled_bytes(const struct upload_batch *b,
                                    int64_t spooled,
                                    const struct provider_conf *p)
 {
-    if (!b->in || !is_batch(b))
+    if (!b->in || !is_batch(b) || !takes_openai_lines(p))
         return spooled;
-    return spooled + batch_file_growth(b->in, p->name);
+    return spooled + batch_file_growth(b->in, p->name, b->targets);
 }
 
 /* The stage that has renamed, or NULL. */
 static struct batch_file *renamer(const struct upload_batch *b)
 {
-    return b->out ? b->out : b->in_renames ? b->in : NULL;
+    return b->outs[0] ? b->outs[0] : b->in_renames ? b->in : NULL;
 }
 
 int64_t upload_batch_bytes(const struct upload_batch *b)
@@ -139,9 +168,17 @@ int64_t upload_batch_bytes(const struct upload_batch *b)
     return f ? batch_file_bytes(f) : form_file_bytes(b->t->form);
 }
 
+int64_t upload_batch_bytes_at(const struct upload_batch *b, size_t i)
+{
+    return b->outs[i] ? batch_file_bytes(b->outs[i])
+                      : form_file_bytes(b->t->form);
+}
+
+/* That of the form holds where nothing was renamed. */
 struct str upload_batch_sha256(struct upload_batch *b)
 {
     struct batch_file *f = renamer(b);
+    struct str own = f ? batch_file_sha256(f) : STR_NULL;
 
-    return f ? batch_file_sha256(f) : form_sha256(b->t->form);
+    return own.p ? own : form_sha256(b->t->form);
 }

@@ -2,6 +2,7 @@
  *
  *   form ──► in ──► provider                 it streams: checked and renamed
  *   form ──► in ──► spool ──► out ──► provider    checked, then renamed
+ *   form ──► in ──► (spool ──►) tee ──► outs ──► providers    a fan-out
  *
  * Only where a provider takes OpenAI's lines (PROV_OPENAI_BATCH): others have
  * formats of their own, which pass as they are. A file is looked at when its
@@ -20,12 +21,17 @@
 struct upload_batch {
     /* --- private --- */
     struct txn *t;
-    struct batch_file *in, *out; /* NULL: none */
+    struct batch_file *in;                  /* NULL: none */
+    struct batch_file *outs[LIMIT_FAN_OUT]; /* the same */
     bool in_renames;
+    struct str targets; /* of a fan-out by models */
 };
 
 /* The form's fields before the file are known. */
 void upload_batch_begin(struct upload_batch *b, struct txn *t);
+/* It goes to several providers, by the names of models or by their own (then
+ * STR_NULL). */
+void upload_batch_set_targets(struct upload_batch *b, struct str models);
 /* After the spool and the upstream, before the pipes that were handed in. */
 void upload_batch_release(struct upload_batch *b);
 
@@ -47,6 +53,14 @@ struct pipe *upload_batch_from_spool(struct upload_batch *b,
                                      struct pipe *spooled,
                                      const struct provider_conf *p) MUSTCHECK;
 
+/* What the i-th pipe of a tee becomes: its source is what
+ * upload_batch_from_form() has made for a spool, or a spool's. As above, before
+ * the tee is freed. */
+struct pipe *upload_batch_from_tee(struct upload_batch *b, size_t i,
+                                   struct pipe *pipe,
+                                   const struct provider_conf *p,
+                                   bool is_spooled) MUSTCHECK;
+
 void upload_batch_end_replay(struct upload_batch *b);
 
 /* All fields are in, and all of the file. */
@@ -63,6 +77,8 @@ int64_t upload_batch_spooled_bytes(const struct upload_batch *b,
                                    const struct provider_conf *p);
 /* As it is there, now that all of it went through. */
 int64_t upload_batch_bytes(const struct upload_batch *b);
+/* The same of what the i-th of several has. */
+int64_t upload_batch_bytes_at(const struct upload_batch *b, size_t i);
 struct str upload_batch_sha256(struct upload_batch *b);
 
 #endif

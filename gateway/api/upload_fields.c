@@ -100,7 +100,9 @@ void upload_fields_begin(struct upload_fields *f, struct txn *t)
         .query = first_of(txn_query(t, STR("provider")),
                           txn_query(t, STR("custom_llm_provider"))),
         .model = first_of(header(t, STR("x-litellm-model")),
-                          txn_query(t, STR("model"))),
+                          first_of(txn_query(t, STR("model")),
+                                   txn_query(t, STR("target_model_names")))),
+        .may_be_several = true,
     };
     f->facts = (struct route_facts){
         .key_alias = t->vkey->key_alias,

@@ -9,10 +9,10 @@
 #include "gateway/flow/txn.h"
 
 struct upload_fields {
-    int64_t expires_after_s; /* as checked; 0: none, or not known yet */
+    int64_t expires_after_s;  /* as checked; 0: none, or not known yet */
+    struct route_hints hints; /* as read so far */
     /* --- private --- */
     struct txn *t;
-    struct route_hints hints;
     struct route_facts facts;
     const char *turn_of; /* whose turn facts.turn is; NULL: none yet */
     bool are_complete;   /* all of them: checked as a whole */

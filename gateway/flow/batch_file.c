@@ -20,6 +20,7 @@ struct batch_file {
     struct pipe *source, *out;
     struct form *form;
     const char *provider;
+    struct str targets;
     bool is_tentative, renames;
     struct batch_check check;
     bool is_finished;       /* the file's end was looked at, or a fault */
@@ -41,21 +42,70 @@ static const struct model_conf *model_at(const struct settings *conf, size_t i)
     return conf->route.models.v[i].data;
 }
 
-/* What the i-th model of the table is called where it is; STR_NULL: the
- * same. */
-static struct str new_name(const struct settings *conf, size_t i)
+static const char *alias(const struct settings *conf, size_t i)
 {
-    const char *to = model_at(conf, i)->model;
-
-    return to[0] && strcmp(to, conf->route.models.v[i].name) != 0 ? str_of(to)
-                                                                  : STR_NULL;
+    return conf->route.models.v[i].name;
 }
 
-static bool is_renamed_at(const struct settings *conf, size_t i,
-                          const char *provider)
+/* The number of models when there is none of that name. */
+static size_t find(const struct settings *conf, struct str name)
 {
-    return strcmp(model_at(conf, i)->provider, provider) == 0 &&
-           new_name(conf, i).p;
+    size_t i = 0;
+
+    while (i < conf->route.models.n && !str_eq_c(name, alias(conf, i)))
+        i++;
+    return i;
+}
+
+static bool is_at(const struct settings *conf, size_t i, const char *provider)
+{
+    return strcmp(model_at(conf, i)->provider, provider) == 0;
+}
+
+static bool is_target(struct str targets, const char *name)
+{
+    struct str one;
+
+    while (str_next(&targets, ',', &one))
+        if (str_eq_c(one, name))
+            return true;
+    return false;
+}
+
+/* Which model stands for the i-th one at the provider; the number of models
+ * when none does. */
+static size_t there(const struct settings *conf, size_t i, const char *provider,
+                    struct str targets)
+{
+    size_t n = conf->route.models.n, k;
+    struct str name;
+
+    if (is_at(conf, i, provider))
+        return i;
+    if (!is_target(targets, alias(conf, i)))
+        return n;
+    while (str_next(&targets, ',', &name)) {
+        k = find(conf, name);
+        if (k < n && is_at(conf, k, provider))
+            return k;
+    }
+    return n;
+}
+
+/* What the i-th model of the table is called at the provider; STR_NULL: the
+ * same, or it is not there. */
+static struct str new_name(const struct settings *conf, size_t i,
+                           const char *provider, struct str targets)
+{
+    size_t k = there(conf, i, provider, targets);
+    const char *to;
+
+    if (k == conf->route.models.n)
+        return STR_NULL;
+    to = model_at(conf, k)->model;
+    if (!to[0])
+        to = alias(conf, k);
+    return strcmp(to, alias(conf, i)) != 0 ? str_of(to) : STR_NULL;
 }
 
 static int64_t quoted_length(struct str name)
@@ -70,10 +120,11 @@ static int64_t quoted_length(struct str name)
     return n;
 }
 
-bool batch_file_renames(const struct settings *conf, const char *provider)
+bool batch_file_renames(const struct settings *conf, const char *provider,
+                        struct str targets)
 {
     for (size_t i = 0; i < conf->route.models.n; i++)
-        if (is_renamed_at(conf, i, provider))
+        if (new_name(conf, i, provider, targets).p)
             return true;
     return false;
 }
@@ -88,8 +139,7 @@ static enum gw_err refuse_elsewhere(const struct settings *conf, size_t i,
     return err_set_param(e, GW_INVALID_BATCH_LINE, "body.model",
                          "the model '%s' is at '%s', while the file goes to "
                          "'%s'",
-                         conf->route.models.v[i].name,
-                         model_at(conf, i)->provider, provider);
+                         alias(conf, i), model_at(conf, i)->provider, provider);
 }
 
 static enum gw_err on_model(void *arg, struct str name, struct str *renamed,
@@ -97,24 +147,26 @@ static enum gw_err on_model(void *arg, struct str name, struct str *renamed,
 {
     struct batch_file *b = arg;
     const struct settings *conf = b->t->conf;
-    size_t i = 0, n = conf->route.models.n;
+    size_t i, n = conf->route.models.n;
+    struct str to;
 
     if (vkey_check_model(b->t->vkey, b->t->vteam, name, e) != GW_OK)
         return e->err;
-    while (i < n && !str_eq_c(name, conf->route.models.v[i].name))
-        i++;
+    i = find(conf, name);
     *use = i < n ? &b->uses[i] : &b->other;
     if (i == n || !b->provider)
         return GW_OK;
-    if (strcmp(model_at(conf, i)->provider, b->provider) != 0)
+    if (there(conf, i, b->provider, b->targets) == n)
         return refuse_elsewhere(conf, i, b->provider, e);
-    if (b->renames && new_name(conf, i).p)
-        *renamed = new_name(conf, i);
+    to = new_name(conf, i, b->provider, b->targets);
+    if (b->renames && to.p)
+        *renamed = to;
     return GW_OK;
 }
 
 enum gw_err batch_file_check_provider(const struct batch_file *b,
-                                      const char *provider, struct gw_error *e)
+                                      const char *provider, struct str targets,
+                                      struct gw_error *e)
 {
     const struct settings *conf = b->t->conf;
     const struct batch_use *first = NULL;
@@ -123,7 +175,7 @@ enum gw_err batch_file_check_provider(const struct batch_file *b,
 
     for (size_t i = 0; i < conf->route.models.n; i++) {
         if (!b->uses[i].lines ||
-            strcmp(model_at(conf, i)->provider, provider) == 0)
+            there(conf, i, provider, targets) < conf->route.models.n)
             continue;
         if (!first || b->uses[i].first_line < first->first_line) {
             first = &b->uses[i];
@@ -138,15 +190,18 @@ enum gw_err batch_file_check_provider(const struct batch_file *b,
                          (long long)first->first_line, why.message);
 }
 
-int64_t batch_file_growth(const struct batch_file *b, const char *provider)
+int64_t batch_file_growth(const struct batch_file *b, const char *provider,
+                          struct str targets)
 {
     const struct settings *conf = b->t->conf;
+    struct str to;
     int64_t sum = 0;
 
-    for (size_t i = 0; i < conf->route.models.n; i++)
-        if (b->uses[i].lines && is_renamed_at(conf, i, provider))
-            sum += b->uses[i].lines * quoted_length(new_name(conf, i)) -
-                   b->uses[i].bytes;
+    for (size_t i = 0; i < conf->route.models.n; i++) {
+        to = new_name(conf, i, provider, targets);
+        if (b->uses[i].lines && to.p)
+            sum += b->uses[i].lines * quoted_length(to) - b->uses[i].bytes;
+    }
     return sum;
 }
 
@@ -342,8 +397,10 @@ struct batch_file *batch_file_new(struct txn *t, struct pipe *source,
     b->source = source;
     b->form = o->form;
     b->provider = o->provider;
+    b->targets = o->targets;
     b->is_tentative = o->is_tentative;
-    b->renames = o->renames && batch_file_renames(conf, o->provider);
+    b->renames =
+        o->renames && batch_file_renames(conf, o->provider, o->targets);
     ASSERT(!b->renames || !b->is_tentative);
     b->uses =
         arena_alloc(t->arena, (conf->route.models.n + 1) * sizeof(b->uses[0]));

@@ -12,10 +12,12 @@
  *
  * A model must be one that the key may use. One in the `models` table must be
  * at the provider that the file goes to; it is renamed to what that one calls
- * it. This happens as the bytes pass. Of a file that is spooled, whose provider
- * may not be known, it is noted which models there are:
- * batch_file_check_provider() and batch_file_growth() tell what they mean for
- * one, and the renaming is left to another batch_file behind the spool.
+ * it. In a fan-out that was asked for by models, a line that names one of them
+ * names, at each provider, the one that is there. This happens as the bytes
+ * pass. Of a file that is spooled, whose provider may not be known, it is noted
+ * which models there are: batch_file_check_provider() and batch_file_growth()
+ * tell what they mean for one, and the renaming is left to another batch_file
+ * behind the spool.
  *
  * What is recorded of a renamed file is what the provider has, for that is what
  * comes down, in ranges, too: batch_file_bytes(), batch_file_sha256().
@@ -31,6 +33,8 @@ struct batch_file;
 
 struct batch_file_options {
     const char *provider; /* NULL: not known */
+    struct str targets;   /* of a fan-out by models: their names, separated by
+                             commas. Each stands for the one that is there */
     bool renames;         /* to what that provider calls them */
     struct form *form;    /* whose pipe the source is: what follows the file in
                              it passes as it is. NULL: there is nothing else */
@@ -39,7 +43,8 @@ struct batch_file_options {
 };
 
 /* Is there any model at the provider that has another name there? */
-bool batch_file_renames(const struct settings *conf, const char *provider);
+bool batch_file_renames(const struct settings *conf, const char *provider,
+                        struct str targets);
 /* Becomes the source's reader. Borrows the transaction's settings and key. */
 struct batch_file *batch_file_new(struct txn *t, struct pipe *source,
                                   const struct batch_file_options *o) MUSTCHECK;
@@ -54,10 +59,11 @@ enum gw_err batch_file_verdict(struct batch_file *b,
                                struct gw_error *e) MUSTCHECK;
 /* Of a good one: are its models in the table at that provider? */
 enum gw_err batch_file_check_provider(const struct batch_file *b,
-                                      const char *provider,
+                                      const char *provider, struct str targets,
                                       struct gw_error *e) MUSTCHECK;
 /* How much longer (or shorter) it is there. */
-int64_t batch_file_growth(const struct batch_file *b, const char *provider);
+int64_t batch_file_growth(const struct batch_file *b, const char *provider,
+                          struct str targets);
 
 /* Of what came out, without what followed the file. */
 int64_t batch_file_bytes(const struct batch_file *b);

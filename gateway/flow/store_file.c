@@ -57,10 +57,25 @@ static void fail(struct store_file *s, const struct gw_error *e,
     end(s, releases_quota);
 }
 
+/* What several providers have is taken back, before the record was begun. */
+static void fail_all(struct store_file *s, const struct gw_error *e)
+{
+    bool is_recording = s->t->state == TXN_RECORD;
+
+    txn_fail(s->t, e);
+    if (is_recording)
+        fan_out_leave(s->fan);
+    end(s, !is_recording && fan_out_undo(s->fan));
+}
+
 void store_file_fail(struct store_file *s, const struct gw_error *e)
 {
     struct txn *t = s->t;
 
+    if (s->fan) {
+        fail_all(s, e);
+        return;
+    }
     fail(s, e,
          t->state != TXN_RECORD &&
              (!t->up || !upstream_may_have_stored(t->up)));
@@ -88,6 +103,8 @@ static void on_written(struct store_file *s)
         return;
     if (e->err == GW_OK) {
         t->bytes_stored = s->record.obj.bytes;
+        if (s->fan)
+            fan_out_recorded(s->fan);
         s->ops->recorded(s->arg, &s->record);
         end(s, false);
     } else if (e->err == GW_STORE_UNAVAILABLE &&
@@ -98,6 +115,8 @@ static void on_written(struct store_file *s)
                 "cannot record an uploaded file, the sweeper will mend it at "
                 "'%s': %s",
                 t->provider, e->message);
+        if (s->fan)
+            fan_out_leave(s->fan);
         fail(s, e, false);
     }
 }
@@ -181,11 +200,47 @@ static struct str key_hash(const struct txn *t)
     return t->is_master ? STR("master") : str_of(t->vkey->hash);
 }
 
+static void warn_of_bytes(const struct store_file *s,
+                          const struct provider_conf *p,
+                          const struct file_obj *up, int64_t sent)
+{
+    if (up->bytes >= 0 && up->bytes != sent)
+        log_msg(LOG_WARN, s->t->id, "'%s' counts %lld bytes, %lld were sent",
+                p->name, (long long)up->bytes, (long long)sent);
+}
+
+/* Where it is, and what holds of all. */
+static void fill_copies(struct store_file *s, struct file_record *r)
+{
+    struct arena *a = s->t->arena;
+    size_t n = s->fan->n;
+    struct file_copy *copies = arena_alloc(a, n * sizeof(*copies));
+
+    for (size_t i = 0; i < n; i++) {
+        const struct fan_out_branch *b = &s->fan->v[i];
+        const struct file_obj *up = &b->up->op.file;
+
+        copies[i] = (struct file_copy){
+            .provider = str_of(b->provider->name),
+            .upstream_id = up->id,
+            .status = up->status,
+            .bytes = s->ops->bytes_at(s->arg, i),
+        };
+        if (up->status == FILE_ERROR && !r->obj.status_details.p)
+            r->obj.status_details = up->status_details;
+        r->obj.expires_at = earlier(r->obj.expires_at, up->expires_at);
+        if (i)
+            warn_of_bytes(s, b->provider, up, copies[i].bytes);
+    }
+    file_record_set_copies(a, r, copies, n);
+}
+
 /* What the owner says goes before what came back. */
 static enum gw_err fill_record(struct store_file *s, struct gw_error *e)
 {
     struct txn *t = s->t;
-    const struct file_obj *up = &t->up->op.file;
+    const struct upstream *first = s->fan ? s->fan->v[0].up : t->up;
+    const struct file_obj *up = &first->op.file;
     int64_t now_ms = clock_wall_ms();
     struct file_record *r = &s->record;
 
@@ -206,13 +261,29 @@ static enum gw_err fill_record(struct store_file *s, struct gw_error *e)
     if (s->uploaded < 0)
         s->uploaded = r->obj.bytes;
     r->obj.expires_at = end_of_life(s, up, r->obj.created_at);
-    if (up->bytes >= 0 && up->bytes != r->obj.bytes)
-        log_msg(LOG_WARN, t->id, "'%s' counts %lld bytes, %lld were sent",
-                t->provider, (long long)up->bytes, (long long)r->obj.bytes);
+    warn_of_bytes(s, s->provider, up, r->obj.bytes);
+    if (s->fan)
+        fill_copies(s, r);
     return GW_OK;
 }
 
 /* --- the provider --- */
+
+static void record(struct store_file *s)
+{
+    struct gw_error error = {0};
+
+    if (fill_record(s, &error) != GW_OK) {
+        if (s->fan)
+            fail_all(s, &error);
+        else
+            fail(s, &error, false);
+        return;
+    }
+    txn_goto(s->t, TXN_RECORD);
+    s->retry_until_ms = loop_now_ms(s->t->sv->loop) + RECORD_RETRY_FOR_MS;
+    put_record(s);
+}
 
 static void on_stored(void *arg, const struct gw_error *e)
 {
@@ -224,56 +295,91 @@ static void on_stored(void *arg, const struct gw_error *e)
             store_file_fail(s, &error);
         return;
     }
-    if (fill_record(s, &error) != GW_OK) {
-        fail(s, &error, false);
-        return;
-    }
-    txn_goto(s->t, TXN_RECORD);
-    s->retry_until_ms = loop_now_ms(s->t->sv->loop) + RECORD_RETRY_FOR_MS;
-    put_record(s);
+    record(s);
 }
 
 static const struct upstream_ops store_ops = {.done = on_stored};
 
+static void fill_op(struct store_file *s, const struct fileid *id,
+                    struct prov_op *op)
+{
+    op->upload.filename = s->facts.filename;
+    op->upload.content_type = s->facts.content_type;
+    op->upload.purpose = s->facts.purpose;
+    op->upload.expires_after_s = s->facts.expires_after_s;
+    op->upload.boundary = str_of(s->own_boundary);
+    op->object_name = id->ulid;
+    op->shown_id = str_of(s->id);
+}
+
 static void start_upstream(struct store_file *s)
 {
     struct txn *t = s->t;
-    struct prov_upload *up;
     struct pipe *source;
 
     t->up = upstream_new(t->sv, t->arena, s->provider, PROV_CREATE);
-    up = &t->up->op.upload;
-    up->filename = s->facts.filename;
-    up->content_type = s->facts.content_type;
-    up->purpose = s->facts.purpose;
-    up->expires_after_s = s->facts.expires_after_s;
-    up->boundary = str_of(s->own_boundary);
-    t->up->op.object_name = s->id_parts.ulid;
-    t->up->op.shown_id = str_of(s->id);
-    source = s->ops->source(s->arg, up);
+    fill_op(s, &s->id_parts, &t->up->op);
+    source = s->ops->source(s->arg, &t->up->op.upload);
     txn_goto(t, TXN_UPSTREAM);
     upstream_start(t->up, source, NULL, &store_ops, s);
+}
+
+/* --- several of them --- */
+
+static struct pipe *open_source(void *arg, size_t i, struct prov_op *op)
+{
+    struct store_file *s = arg;
+
+    fill_op(s, &s->fan->v[i].id_parts, op);
+    return s->ops->source_at(s->arg, i, s->fan->v[i].provider, &op->upload);
+}
+
+static void on_all_done(void *arg, const struct gw_error *e)
+{
+    struct store_file *s = arg;
+    struct gw_error error = *e;
+
+    if (error.err == GW_OK) {
+        record(s);
+        return;
+    }
+    (void)s->ops->failed(s->arg, &error); /* no other one is tried */
+    store_file_fail(s, &error);
+}
+
+static const struct fan_out_ops fan_ops = {
+    .source = open_source,
+    .done = on_all_done,
+};
+
+static void begin_all(struct store_file *s)
+{
+    txn_goto(s->t, TXN_UPSTREAM);
+    fan_out_begin(s->fan);
 }
 
 void store_file_held(struct store_file *s, const struct gw_error *e)
 {
     if (e->err != GW_OK)
         fail(s, e, true);
+    else if (s->fan)
+        begin_all(s);
     else
         start_upstream(s);
 }
 
-static void fill_entry(struct store_file *s)
+static void fill_entry(struct store_file *s, const struct provider_conf *p,
+                       struct str id, struct str ulid, struct journal_entry *j)
 {
-    bool names = provider_caps(s->provider) & PROV_NAMES_OBJECT;
+    bool names = provider_caps(p) & PROV_NAMES_OBJECT;
     int64_t life = lifetime_s(s);
 
-    s->entry = (struct journal_entry){
-        .id = str_of(s->id),
+    *j = (struct journal_entry){
+        .id = id,
         .owner = s->t->vkey->owner,
         .key_hash = key_hash(s->t),
-        .provider = str_of(s->provider->name),
-        .upstream_id = names ? s->id_parts.ulid : STR(""),
+        .provider = str_of(p->name),
+        .upstream_id = names ? ulid : STR(""),
         .filename = s->facts.filename,
         .purpose = s->facts.purpose,
         .content_type = s->facts.content_type,
@@ -295,8 +401,8 @@ static void leave_behind(struct store_file *s)
 
 /* Also for the next candidate: the hold is the same, the entry's provider
  * another. */
-void store_file_go(struct store_file *s, const struct provider_conf *p,
-                   const struct store_file_facts *facts)
+static void prepare(struct store_file *s, const struct provider_conf *p,
+                    const struct store_file_facts *facts)
 {
     struct txn *t = s->t;
 
@@ -313,7 +419,35 @@ void store_file_go(struct store_file *s, const struct provider_conf *p,
     }
     if (!fileid_parse(FILEID_FILE, str_of(s->id), &s->id_parts))
         BUG("minted a bad id '%s'", s->id);
-    fill_entry(s);
+    fill_entry(s, p, str_of(s->id), s->id_parts.ulid, &s->entry);
+}
+
+void store_file_go(struct store_file *s, const struct provider_conf *p,
+                   const struct store_file_facts *facts)
+{
+    prepare(s, p, facts);
+    txn_goto(s->t, TXN_JOURNAL);
+    s->ops->hold(s->arg);
+}
+
+void store_file_go_all(struct store_file *s,
+                       const struct provider_conf *const *all, size_t n,
+                       const struct store_file_facts *facts)
+{
+    struct txn *t = s->t;
+
+    ASSERT(n > 1 && !s->fan);
+    prepare(s, all[0], facts);
+    s->entry.of = str_of(s->id);
+    s->fan = arena_new_of(t->arena, struct fan_out);
+    fan_out_open(s->fan, t->sv, t->conf, t->arena, &fan_ops, s);
+    for (size_t i = 0; i < n; i++) {
+        struct fan_out_branch *b =
+            fan_out_add(s->fan, all[i], i ? STR("") : str_of(s->id));
+
+        fill_entry(s, all[i], b->entry.id, b->id_parts.ulid, &b->entry);
+        b->entry.of = str_of(s->id);
+    }
     txn_goto(t, TXN_JOURNAL);
     s->ops->hold(s->arg);
 }

@@ -12,12 +12,16 @@
  * cannot have become a file, and its hold and its entry end. One that was, and
  * was not answered, may: both stay for the sweeper.
  *
+ * With store_file_go_all() the bytes go to several providers at once, all of
+ * which must store them (flow/fan_out): then no other one is tried.
+ *
  * Lives in the transaction's arena; all on the worker's loop.
  */
 #ifndef FILEMUX_FLOW_STORE_FILE_H
 #define FILEMUX_FLOW_STORE_FILE_H
 
 #include "gateway/codec/fileid.h"
+#include "gateway/flow/fan_out.h"
 #include "gateway/flow/txn.h"
 
 struct store_file_ops {
@@ -27,6 +31,13 @@ struct store_file_ops {
     /* The pipe that the provider reads. *up tells what the owner said with
      * store_file_go(), and s->own_boundary; what else is known goes in. */
     struct pipe *(*source)(void *arg, struct prov_upload *up);
+    /* The same for store_file_go_all(), in order, and of which provider: every
+     * one frames its own form. */
+    struct pipe *(*source_at)(void *arg, size_t i,
+                              const struct provider_conf *p,
+                              struct prov_upload *up);
+    /* How many bytes the i-th of several has been given. */
+    int64_t (*bytes_at)(void *arg, size_t i);
     /* The provider failed. True: the owner called store_file_go() again. *e
      * may be made clearer. */
     bool (*failed)(void *arg, struct gw_error *e);
@@ -62,6 +73,7 @@ struct store_file {
     void *arg;
     struct fileid id_parts;
     struct lease_entry *lease; /* of the hold */
+    struct fan_out *fan;       /* NULL: it goes to one provider */
     struct file_record record;
     struct redis_call *settling;
     struct gw_error write_error;
@@ -80,6 +92,10 @@ void store_file_name_hold(struct store_file *s, struct str name);
 /* Store it at this provider. */
 void store_file_go(struct store_file *s, const struct provider_conf *p,
                    const struct store_file_facts *facts);
+/* Store it at each of n > 1 providers. Once. */
+void store_file_go_all(struct store_file *s,
+                       const struct provider_conf *const *all, size_t n,
+                       const struct store_file_facts *facts);
 /* Answers ops.hold(). */
 void store_file_held(struct store_file *s, const struct gw_error *e);
 /* Give up and answer; what may have been stored is left to the sweeper. */

@@ -121,7 +121,7 @@ class Job:
 class Jobs:
     """The routes, mixed into the fake."""
 
-    models = {"anthropic.claude-sonnet-4-5-20250929-v1:0", "amazon.nova-lite-v1:0"}
+    job_models = {"anthropic.claude-sonnet-4-5-20250929-v1:0", "amazon.nova-lite-v1:0"}
 
     @staticmethod
     def is_job(x):
@@ -177,7 +177,7 @@ class Jobs:
             raise invalid("clientRequestToken")
         if r["roleArn"] != ROLE:
             raise JobFail(403, "AccessDeniedException", f"{r['roleArn']} may not be passed")
-        if r["modelId"] not in self.models:
+        if r["modelId"] not in self.job_models:
             raise JobFail(404, "ResourceNotFoundException", "Could not find the model.")
         if not 24 <= r["timeoutDurationInHours"] <= 168:
             raise invalid("timeoutDurationInHours")

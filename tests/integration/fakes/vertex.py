@@ -104,9 +104,9 @@ class Job:
 class Jobs:
     """The routes, mixed into the fake."""
 
-    models = {"publishers/google/models/gemini-2.5-flash",
-              "publishers/google/models/gemini-embedding-001",
-              "publishers/anthropic/models/claude-sonnet-4-5"}  # fmt: skip
+    job_models = {"publishers/google/models/gemini-2.5-flash",
+                  "publishers/google/models/gemini-embedding-001",
+                  "publishers/anthropic/models/claude-sonnet-4-5"}  # fmt: skip
 
     @staticmethod
     def is_job(x):
@@ -144,7 +144,7 @@ class Jobs:
         only_members(r, ["displayName", "model", "inputConfig", "outputConfig", "labels"])
         self._check_input(r["inputConfig"])
         self._check_output(r["outputConfig"])
-        if r["model"] not in self.models:
+        if r["model"] not in self.job_models:
             raise Refused(404, f"Publisher Model `{r['model']}` was not found.")
         for name, value in r["labels"].items():
             if not name[:1].islower() or not LABEL.fullmatch(name) or not LABEL.fullmatch(value):

@@ -162,6 +162,8 @@ static enum gw_err on_stored(void *arg, struct file_record *r,
     r->obj.purpose = from->obj.purpose;
     r->obj.sha256 = from->obj.sha256;
     r->content_type = from->content_type;
+    r->lines = from->lines;
+    r->model = from->model;
     if (pipe_is_drained(c->pipe) && came(c) == r->obj.bytes)
         return GW_OK;
     return err_set(e, GW_UPSTREAM_BAD_RESPONSE,

@@ -200,6 +200,7 @@ static enum gw_err on_stored(void *arg, struct file_record *r,
     r->obj.purpose = form_get(f, FORM_PURPOSE);
     r->obj.sha256 = upload_batch_sha256(&u->batch);
     r->content_type = form_content_type(f);
+    upload_batch_note(&u->batch, r);
     return GW_OK;
 }
 

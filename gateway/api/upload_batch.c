@@ -5,10 +5,14 @@ static struct str purpose(const struct upload_batch *b)
     return form_get(b->t->form, FORM_PURPOSE);
 }
 
+static bool is_batch_file(const struct upload_batch *b)
+{
+    return str_eq(purpose(b), STR("batch"));
+}
+
 static bool is_batch(const struct upload_batch *b)
 {
-    return b->t->conf->batch_check.is_enabled &&
-           str_eq(purpose(b), STR("batch"));
+    return b->t->conf->batch_check.is_enabled && is_batch_file(b);
 }
 
 /* It is one, or may be. */
@@ -70,18 +74,23 @@ struct pipe *upload_batch_from_form(struct upload_batch *b,
 {
     struct pipe *source = form_pipe(b->t->form);
     struct batch_file_options o = {
-        .provider = p ? p->name : NULL,
-        .renames = !is_spooled,
         .form = b->t->form,
-        .is_tentative = !is_batch(b),
         .is_hashed = b->t->conf->checksums,
     };
 
     batch_file_free(b->in);
     b->in = NULL;
-    if (!is_looked_at(b) || !takes_openai_lines(p))
+    b->is_lenient = !takes_openai_lines(p);
+    if ((!purpose(b).p || is_batch_file(b)) &&
+        (b->is_lenient || !is_looked_at(b)))
+        form_count_lines(b->t->form);
+    if (!is_looked_at(b))
         return source;
     b->in_renames = !is_spooled && upload_batch_renames(b, p);
+    o.provider = p && !b->is_lenient ? p->name : NULL;
+    o.renames = !b->is_lenient && !is_spooled;
+    o.is_lenient = b->is_lenient;
+    o.is_tentative = b->is_lenient || !is_batch(b);
     b->in = batch_file_new(b->t, source, &o);
     return batch_file_pipe(b->in);
 }
@@ -134,7 +143,9 @@ void upload_batch_end_replay(struct upload_batch *b)
 
 enum gw_err upload_batch_verdict(struct upload_batch *b, struct gw_error *e)
 {
-    return b->in && is_batch(b) ? batch_file_verdict(b->in, e) : GW_OK;
+    if (!b->in || b->is_lenient || !is_batch(b))
+        return GW_OK;
+    return batch_file_verdict(b->in, e);
 }
 
 enum gw_err upload_batch_check_provider(const struct upload_batch *b,
@@ -181,4 +192,19 @@ struct str upload_batch_sha256(struct upload_batch *b)
     struct str own = f ? batch_file_sha256(f) : STR_NULL;
 
     return own.p ? own : form_sha256(b->t->form);
+}
+
+void upload_batch_note(struct upload_batch *b, struct file_record *r)
+{
+    int64_t lines = -1;
+
+    if (!is_batch_file(b))
+        return;
+    if (b->in)
+        lines = batch_file_requests(b->in);
+    if (lines < 0)
+        lines = form_lines(b->t->form);
+    r->lines = MAX(lines, 0);
+    if (b->in && batch_file_model(b->in).n <= LIMIT_BATCH_NAME_BYTES)
+        r->model = batch_file_model(b->in);
 }

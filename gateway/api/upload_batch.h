@@ -5,7 +5,8 @@
  *   form ──► in ──► (spool ──►) tee ──► outs ──► providers    a fan-out
  *
  * Only where a provider takes OpenAI's lines (PROV_OPENAI_BATCH): others have
- * formats of their own, which pass as they are. A file is looked at when its
+ * formats of their own, which pass as they are; what can be told of them all
+ * the same is noted. A file is looked at when its
  * purpose is "batch", and also while that is not
  * known: what was found then counts for nothing if the purpose turns out to be
  * another one. A file of unknown purpose streams at once, unless the provider
@@ -25,6 +26,7 @@ struct upload_batch {
     struct batch_file *outs[LIMIT_FAN_OUT]; /* the same */
     bool in_renames;
     struct str targets; /* of a fan-out by models */
+    bool is_lenient;    /* what in finds is noted, and nothing refused */
 };
 
 /* The form's fields before the file are known. */
@@ -80,5 +82,7 @@ int64_t upload_batch_bytes(const struct upload_batch *b);
 /* The same of what the i-th of several has. */
 int64_t upload_batch_bytes_at(const struct upload_batch *b, size_t i);
 struct str upload_batch_sha256(struct upload_batch *b);
+/* The requests in it and its first model, into the record, if it is a batch. */
+void upload_batch_note(struct upload_batch *b, struct file_record *r);
 
 #endif

@@ -184,6 +184,12 @@ static enum gw_err read_line(struct batch_check *c, struct str line,
 
 /* --- judging it --- */
 
+/* Some providers have formats of their own, that OpenAI's is one of. */
+static bool may_lack(const struct batch_check *c, enum member m)
+{
+    return c->is_lenient && (m == METHOD || m == URL || m == MODEL);
+}
+
 static enum gw_err check_members(const struct batch_check *c,
                                  const struct found *found, struct gw_error *e)
 {
@@ -193,6 +199,8 @@ static enum gw_err check_members(const struct batch_check *c,
         if (found[i].is_twice)
             return fault(c, e, NOT_JSON, m->path, "it has '%s' more than once",
                          m->path);
+        if (!found[i].first && may_lack(c, (enum member)i))
+            continue;
         if (!found[i].first)
             return fault(c, e, MISSING, m->path, "it has no '%s'", m->path);
         if (found[i].first != m->begins_with)
@@ -342,8 +350,8 @@ static enum gw_err check_line(struct batch_check *c, struct str line,
                      (long long)c->max_lines);
     if (read_line(c, line, found, e) != GW_OK ||
         check_members(c, found, e) != GW_OK ||
-        check_request(c, found, e) != GW_OK ||
-        check_id(c, &found[CUSTOM_ID], e) != GW_OK)
+        (!c->is_lenient && check_request(c, found, e) != GW_OK) ||
+        check_id(c, &found[CUSTOM_ID], e) != GW_OK || !found[MODEL].first)
         return e->err;
     return check_model(c, &found[MODEL].text, e);
 }

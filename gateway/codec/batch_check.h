@@ -48,13 +48,14 @@ struct batch_check_ops {
 };
 
 struct batch_check {
+    int64_t requests; /* so far */
     /* --- private --- */
     const struct batch_check_ops *ops;
     void *arg;
     int64_t max_lines;
     size_t max_line_bytes;
-    int64_t line, requests; /* of which lines are the requests not blank */
-    int endpoint;           /* in the list; -1: no line yet */
+    int64_t line;
+    int endpoint; /* in the list; -1: no line yet */
     struct id_set ids;
     struct buf held;           /* a line of which the end is to come */
     bool has_begun;            /* that line: with more than white space */
@@ -62,7 +63,9 @@ struct batch_check {
     struct buf model, renamed; /* the last one, both as written */
     struct batch_use *use;     /* of it; NULL: not counted */
     const char *begin;         /* not yet handed out */
-    bool is_dead;              /* there was a fault, or it was the end */
+    bool is_lenient; /* method, url and model may be missing; set it after
+                        batch_check_init() */
+    bool is_dead;    /* there was a fault, or it was the end */
 };
 
 /* key: random bytes. max_line_bytes: without the line's end. */

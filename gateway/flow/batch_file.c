@@ -27,6 +27,7 @@ struct batch_file {
     struct gw_error fault;  /* the first */
     struct batch_use *uses; /* by the models of the table */
     struct batch_use other; /* those not in it */
+    struct str model;       /* the first */
     uint64_t read;          /* of the source */
     char *scratch;          /* renames: read here */
     struct buf ready;       /* and not yet handed on */
@@ -152,6 +153,8 @@ static enum gw_err on_model(void *arg, struct str name, struct str *renamed,
 
     if (vkey_check_model(b->t->vkey, b->t->vteam, name, e) != GW_OK)
         return e->err;
+    if (!b->model.n)
+        b->model = arena_dup(b->t->arena, name);
     i = find(conf, name);
     *use = i < n ? &b->uses[i] : &b->other;
     if (i == n || !b->provider)
@@ -411,6 +414,7 @@ struct batch_file *batch_file_new(struct txn *t, struct pipe *source,
     batch_check_init(&b->check, conf->batch_check.max_lines,
                      conf->batch_check.max_line_bytes, key,
                      b->renames ? &rename_ops : &check_ops, b);
+    b->check.is_lenient = o->is_lenient;
     b->out = pipe_new(t->sv->loop, LIMIT_PIPE_LOW, LIMIT_PIPE_HIGH,
                       t->sv->pipe_bytes);
     pipe_set_writer(b->out, &writer_ops, b);
@@ -434,6 +438,18 @@ void batch_file_free(struct batch_file *b)
 struct pipe *batch_file_pipe(struct batch_file *b)
 {
     return b->out;
+}
+
+int64_t batch_file_requests(struct batch_file *b)
+{
+    struct gw_error ignored = {0};
+
+    return batch_file_verdict(b, &ignored) == GW_OK ? b->check.requests : -1;
+}
+
+struct str batch_file_model(const struct batch_file *b)
+{
+    return b->model.n ? b->model : STR_NULL;
 }
 
 int64_t batch_file_bytes(const struct batch_file *b)

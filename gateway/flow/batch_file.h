@@ -39,7 +39,8 @@ struct batch_file_options {
     struct form *form;    /* whose pipe the source is: what follows the file in
                              it passes as it is. NULL: there is nothing else */
     bool is_tentative;
-    bool is_hashed; /* what comes out; only of use where it is renamed */
+    bool is_lenient; /* the provider's lines may be other than OpenAI's */
+    bool is_hashed;  /* what comes out; only of use where it is renamed */
 };
 
 /* Is there any model at the provider that has another name there? */
@@ -64,6 +65,12 @@ enum gw_err batch_file_check_provider(const struct batch_file *b,
 /* How much longer (or shorter) it is there. */
 int64_t batch_file_growth(const struct batch_file *b, const char *provider,
                           struct str targets);
+
+/* The requests in a good one; -1 while it is none. */
+int64_t batch_file_requests(struct batch_file *b);
+/* The model of the first line that has one, as the client calls it; STR_NULL
+ * while there is none. In the transaction's arena. */
+struct str batch_file_model(const struct batch_file *b);
 
 /* Of what came out, without what followed the file. */
 int64_t batch_file_bytes(const struct batch_file *b);

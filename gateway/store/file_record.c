@@ -35,6 +35,8 @@ static const struct member {
     MEMBER("created_at",     NUMBER, obj.created_at),
     MEMBER("expires_at",     NUMBER, obj.expires_at),
     MEMBER("stored_ms",      NUMBER, stored_ms),
+    MEMBER("lines",          NUMBER, lines),
+    MEMBER("model",          TEXT,   model),
 #undef MEMBER
     /* clang-format on */
 };
@@ -342,6 +344,7 @@ void file_record_copy(struct arena *a, const struct file_record *from,
         &to->obj.provider, &to->obj.sha256,
         &to->owner,        &to->key_hash,
         &to->upstream_id,  &to->content_type,
+        &to->model,
     };
 
     *to = *from;

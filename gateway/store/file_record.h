@@ -26,6 +26,9 @@ struct file_record {
     int64_t stored_ms; /* wall clock */
     const struct file_copy *copies;
     size_t ncopies; /* 0 or above 1, at most LIMIT_FAN_OUT */
+    /* Of a batch file. */
+    int64_t lines;    /* requests; 0: not known */
+    struct str model; /* the first, as the client calls it; STR_NULL: none */
 };
 
 /* At how many providers it is: 1 or more; and the i-th of them. */

@@ -73,6 +73,8 @@ static inline void same(const struct file_record *a,
         assert_int_equal(a->copies[i].status, b->copies[i].status);
         assert_int_equal(a->copies[i].bytes, b->copies[i].bytes);
     }
+    assert_int_equal(a->lines, b->lines);
+    same_str(a->model, b->model);
 }
 
 #endif

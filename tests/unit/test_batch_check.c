@@ -24,7 +24,8 @@ struct run {
     int asked;
     const char *renamed, *refused; /* NULL: none */
     char name[64];                 /* the last that was asked about */
-    int64_t max_lines, max_line_bytes;
+    int64_t max_lines, max_line_bytes, requests;
+    bool is_lenient;
 };
 
 static enum gw_err on_model(void *arg, struct str name, struct str *renamed,
@@ -81,12 +82,14 @@ static void check_cut(struct run *r, struct str file, size_t cut, size_t step)
     r->use = (struct batch_use){0};
     r->asked = 0;
     batch_check_init(&c, r->max_lines, r->max_line_bytes, key, &ops, r);
+    c.is_lenient = r->is_lenient;
     err = feed(r, &c, str_make(file.p, cut));
     for (size_t i = cut; i < file.n && err == GW_OK; i += step)
         err = feed(r, &c, str_make(file.p + i, MIN(step, file.n - i)));
     if (err == GW_OK)
         err = batch_check_finish(&c, &r->e);
     assert_int_equal(err, r->e.err);
+    r->requests = c.requests;
     batch_check_release(&c);
 }
 
@@ -601,6 +604,37 @@ static void the_verdict_is_that_of_a_tree_per_line(void **state)
     buf_release(&r.out);
 }
 
+static void other_formats_pass_when_it_is_lenient(void **state)
+{
+    static const struct {
+        const char *file;
+        int64_t requests;
+        enum gw_err err;
+    } files[] = {
+        /* clang-format off */
+        {"{\"custom_id\":\"a\",\"body\":{\"model\":\"m\"}}\n"
+         "{\"custom_id\":\"b\",\"body\":{}}\n",               2, GW_OK},
+        {GOOD("a"),                                         1, GW_OK},
+        {"{\"custom_id\":\"a\",\"url\":\"/x\",\"body\":{}}", 1, GW_OK},
+        {"{\"body\":{}}",                                   1, GW_INVALID_BATCH_LINE},
+        {"{\"custom_id\":\"a\",\"url\":7,\"body\":{}}",     1, GW_INVALID_BATCH_LINE},
+        {"text\n",                                          0, GW_INVALID_BATCH_LINE},
+        /* clang-format on */
+    };
+
+    struct run r;
+
+    (void)state;
+    run_open(&r);
+    r.is_lenient = true;
+    for (size_t i = 0; i < COUNTOF(files); i++) {
+        check_everywhere(&r, str_of(files[i].file));
+        assert_int_equal(r.e.err, files[i].err);
+        assert_int_equal(r.requests, files[i].requests);
+    }
+    buf_release(&r.out);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -613,6 +647,7 @@ int main(void)
         cmocka_unit_test(a_huge_line_passes_in_small_pieces),
         cmocka_unit_test(there_may_be_as_many_requests_as_allowed),
         cmocka_unit_test(fifty_thousand_ids_are_told_apart),
+        cmocka_unit_test(other_formats_pass_when_it_is_lenient),
         cmocka_unit_test(only_the_name_of_the_model_is_replaced),
         cmocka_unit_test(the_verdict_is_that_of_a_tree_per_line),
     };

@@ -115,6 +115,18 @@ struct azure_state {
     bool is_answered;
 };
 
+/* Of the file that is uploaded, or of those that a batch will make. */
+static int64_t lifetime_s(const struct prov_op *op)
+{
+    const struct json *after =
+        json_get(op->batch_request, "output_expires_after");
+    int64_t s;
+
+    if (op->code != PROV_BATCH_CREATE)
+        return op->upload.expires_after_s;
+    return json_int(json_get(after, "seconds"), &s) ? s : 0;
+}
+
 static struct openai_wire wire_of(const struct prov_op *op)
 {
     const struct azure_conf *z = own(op->conf);
@@ -129,7 +141,7 @@ static struct openai_wire wire_of(const struct prov_op *op)
 
     if (z->api_version[0])
         w.query = arena_printf(op->arena, "api-version=%s", z->api_version);
-    if (op->upload.expires_after_s < expiry_min_s(z))
+    if (lifetime_s(op) < expiry_min_s(z))
         w.expiry = OPENAI_EXPIRY_NONE;
     return w;
 }

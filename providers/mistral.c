@@ -1,6 +1,7 @@
 #include "gateway/base/bug.h"
 #include "gateway/codec/mime.h"
 #include "gateway/codec/url.h"
+#include "providers/mistral_batch.h"
 #include "providers/openai.h"
 #include "providers/prov_util.h"
 #include "providers/signed_url.h"
@@ -10,6 +11,7 @@
  *   create   its own purposes; when a file ends is said in hours, `expiry`
  *   list     by the number of the page, so a cursor is that number
  *   get      may show a file that was deleted
+ *   batch    mistral_batch.h
  *   content  from there, or from a store of blobs: a first exchange then asks
  *            for a URL that is signed, and is permission enough
  *
@@ -52,7 +54,8 @@ static const struct mistral_conf *own(const struct provider_conf *c)
  * file: behind it, it is relayed as it is. */
 static unsigned caps_of(const struct provider_conf *c)
 {
-    unsigned caps = PROV_CAN_ALL | PROV_FORM;
+    unsigned caps =
+        PROV_CAN_ALL | PROV_CAN_BATCH | PROV_BATCH_MODEL | PROV_FORM;
 
     if (own(c)->upload_length == REQUIRED)
         caps |= PROV_NEEDS_LENGTH;
@@ -130,6 +133,11 @@ static bool is_by_signed_url(const struct prov_op *op)
     return op->code == PROV_CONTENT && own(op->conf)->download == SIGNED_URL;
 }
 
+static bool is_of_batch(const struct prov_op *op)
+{
+    return (1u << op->code) & PROV_CAN_BATCH;
+}
+
 static void describe_sign(struct prov_op *op, struct prov_exchange *x)
 {
     prov_http(op, x, "GET", "/files/%.*s/url?expiry=%d",
@@ -148,7 +156,9 @@ static enum prov_step next(struct prov_op *op, struct prov_exchange *x)
         signed_url_get(op, x, state->signed_url);
         return PROV_SEND_HTTP;
     }
-    if (is_by_signed_url(op)) {
+    if (is_of_batch(op)) {
+        mistral_batch_describe(op, x);
+    } else if (is_by_signed_url(op)) {
         describe_sign(op, x);
     } else {
         w = wire_of(op);
@@ -235,6 +245,8 @@ static enum gw_err reply(struct prov_op *op, const struct http_res *http,
     if (is_by_signed_url(op) && !state->signed_url.n)
         return read_sign(op, http, e);
     state->is_answered = true;
+    if (is_of_batch(op))
+        return mistral_batch_read(op, http, e);
     if (state->signed_url.n && http->status >= 400)
         return signed_url_error(op, http, e);
     w = wire_of(op);
@@ -303,8 +315,8 @@ static const struct conf_section section = {
 const struct provider_type provider_mistral = {
     .name = "mistral",
     .systems = "Mistral",
-    .caps = PROV_CAN_ALL | PROV_FORM | PROV_NEEDS_LENGTH | PROV_NEEDS_FIELDS |
-            PROV_HAS_RANGE,
+    .caps = PROV_CAN_ALL | PROV_CAN_BATCH | PROV_BATCH_MODEL | PROV_FORM |
+            PROV_NEEDS_LENGTH | PROV_NEEDS_FIELDS | PROV_HAS_RANGE,
     .section = &section,
     .state_size = sizeof(struct mistral_state),
     .check = check,

@@ -11,7 +11,7 @@ static const char *const passed[] = {"endpoint", "completion_window",
                                      "metadata", "output_expires_after",
                                      "override_settings"};
 
-static struct str create_body(struct prov_op *op)
+static struct str create_body(struct prov_op *op, bool can_expire)
 {
     struct json_out j;
     struct buf b;
@@ -25,7 +25,8 @@ static struct str create_body(struct prov_op *op)
     for (i = 0; i < COUNTOF(passed); i++) {
         const struct json *v = json_get(op->batch_request, passed[i]);
 
-        if (!json_is_null(v))
+        if (!json_is_null(v) &&
+            (can_expire || strcmp(passed[i], "output_expires_after") != 0))
             json_put(&j, passed[i], v);
     }
     json_close(&j);
@@ -35,22 +36,22 @@ static struct str create_body(struct prov_op *op)
 }
 
 static void describe_create(struct prov_op *op, struct str query,
-                            struct prov_exchange *x)
+                            bool can_expire, struct prov_exchange *x)
 {
     prov_http(op, x, "POST", "/batches%.*s", STR_ARG(query));
     prov_field(op, x, "Accept", STR("application/json"));
     prov_field(op, x, "Content-Type", STR("application/json"));
     x->http.is_once = true; /* sent twice, it would run twice */
-    http_req_add_mem(&x->http, create_body(op));
+    http_req_add_mem(&x->http, create_body(op, can_expire));
 }
 
 void openai_batch_describe(struct prov_op *op, struct str query,
-                           struct prov_exchange *x)
+                           bool can_expire, struct prov_exchange *x)
 {
     bool cancels = op->code == PROV_BATCH_CANCEL;
 
     if (op->code == PROV_BATCH_CREATE) {
-        describe_create(op, query, x);
+        describe_create(op, query, can_expire, x);
         return;
     }
     prov_http(op, x, cancels ? "POST" : "GET", "/batches/%.*s%s%.*s",

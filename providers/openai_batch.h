@@ -4,9 +4,10 @@
 
 #include "providers/provider.h"
 
-/* The one exchange of a batch operation; query is "" or begins with '?'. */
+/* The one exchange of a batch operation; query is "" or begins with '?'.
+ * can_expire: it takes output_expires_after. */
 void openai_batch_describe(struct prov_op *op, struct str query,
-                           struct prov_exchange *x);
+                           bool can_expire, struct prov_exchange *x);
 /* The answer, out of its envelope, into op->batch. */
 enum gw_err openai_batch_read(struct prov_op *op, const struct json *v,
                               struct gw_error *e) MUSTCHECK;

@@ -200,7 +200,8 @@ void openai_describe(struct prov_op *op, const struct openai_wire *w,
     case PROV_BATCH_CREATE:
     case PROV_BATCH_GET:
     case PROV_BATCH_CANCEL:
-        openai_batch_describe(op, query_of(op, w, STR("")), x);
+        openai_batch_describe(op, query_of(op, w, STR("")),
+                              w->expiry != OPENAI_EXPIRY_NONE, x);
         return;
     default:
         BUG("no such operation: %d", (int)op->code);

@@ -73,6 +73,8 @@ enum prov_cap {
     /* The lines of a batch file are OpenAI's requests: they may be checked, and
      * their models renamed. */
     PROV_OPENAI_BATCH = 1 << 28,
+    /* A new batch has one model, which must be told: op->batch_model. */
+    PROV_BATCH_MODEL = 1 << 29,
 };
 
 struct provider_type;
@@ -157,8 +159,8 @@ struct prov_op {
      * upstream_id takes the place. Later: the members of the batch as it was
      * last seen (batch_obj.h), the client's own among them. */
     const struct json *batch_request;
-    struct str batch_model; /* batch_create: as the provider calls it; "": none
-                               was named */
+    struct str batch_model; /* batch_create: as the provider calls it; "" is
+                               not known */
     struct str list_cursor; /* list: "" is the first page */
 
     struct file_obj file;  /* create, get: the provider's object, id is

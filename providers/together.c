@@ -30,8 +30,8 @@ enum length { REQUIRED, OPTIONAL };
  * file: behind it, it is relayed as it is. */
 static unsigned caps_of(const struct provider_conf *c)
 {
-    unsigned caps =
-        PROV_CAN_ALL | PROV_NEEDS_FIELDS | PROV_HAS_RANGE | PROV_HAS_STATUS;
+    unsigned caps = PROV_CAN_ALL | PROV_CAN_BATCH | PROV_NEEDS_FIELDS |
+                    PROV_HAS_RANGE | PROV_HAS_STATUS;
 
     if (together_conf(c)->upload == PRESIGNED)
         return caps | PROV_NEEDS_LENGTH;
@@ -177,7 +177,9 @@ static void describe_first(struct prov_op *op, struct prov_exchange *x)
 {
     struct openai_wire w = wire_of(op);
 
-    if (op->code == PROV_CREATE && together_is_in_parts(op)) {
+    if ((1u << op->code) & PROV_CAN_BATCH) {
+        together_describe_batch(op, x);
+    } else if (op->code == PROV_CREATE && together_is_in_parts(op)) {
         together_describe_initiate(op, x);
     } else if (op->code == PROV_CREATE &&
                together_conf(op->conf)->upload == PRESIGNED) {
@@ -364,6 +366,8 @@ static enum gw_err read_first(struct prov_op *op, const struct http_res *res,
     struct openai_wire w = wire_of(op);
     bool is_upload = op->code == PROV_CREATE;
 
+    if ((1u << op->code) & PROV_CAN_BATCH)
+        return together_read_batch(op, res, e);
     if (is_upload && together_conf(op->conf)->upload == PRESIGNED &&
         !together_is_in_parts(op))
         return read_redirect(op, res, e);
@@ -454,8 +458,9 @@ static const struct conf_section section = {
 const struct provider_type provider_together = {
     .name = "together",
     .systems = "Together AI",
-    .caps = PROV_CAN_ALL | PROV_FORM | PROV_NEEDS_LENGTH | PROV_NEEDS_FIELDS |
-            PROV_NO_LATE_EXPIRY | PROV_HAS_RANGE | PROV_HAS_STATUS,
+    .caps = PROV_CAN_ALL | PROV_CAN_BATCH | PROV_FORM | PROV_NEEDS_LENGTH |
+            PROV_NEEDS_FIELDS | PROV_NO_LATE_EXPIRY | PROV_HAS_RANGE |
+            PROV_HAS_STATUS,
     .section = &section,
     .state_size = sizeof(struct together_state),
     .check = check,

@@ -1,4 +1,5 @@
-/* together.h -- the type `together`, which takes two files: what they share. */
+/* together.h -- the type `together`, which takes three files: what they share.
+ */
 #ifndef FILEMUX_PROVIDERS_TOGETHER_H
 #define FILEMUX_PROVIDERS_TOGETHER_H
 
@@ -65,5 +66,11 @@ enum gw_err together_read_part(struct prov_op *op, const struct http_res *res,
 bool together_broken(struct prov_op *op, const struct gw_error *e);
 void together_describe_complete(struct prov_op *op, struct prov_exchange *x);
 void together_describe_abort(struct prov_op *op, struct prov_exchange *x);
+
+/* --- together_batch.c: the one exchange of a batch operation --- */
+
+void together_describe_batch(struct prov_op *op, struct prov_exchange *x);
+enum gw_err together_read_batch(struct prov_op *op, const struct http_res *res,
+                                struct gw_error *e) MUSTCHECK;
 
 #endif

@@ -120,6 +120,7 @@ static const struct {
     {PROV_STRICT_FORM,    "strict_form"},
     {PROV_NO_LATE_EXPIRY, "no_late_expiry"},
     {PROV_OPENAI_BATCH,   "openai_batch"},
+    {PROV_BATCH_MODEL,    "batch_model"},
     /* clang-format on */
 };
 

@@ -177,6 +177,11 @@ enum gw_err vkey_check_model(const struct vkey *k, const struct vteam *team,
                          (int)MIN(model.n, 256), model.p);
 }
 
+bool vkey_is_bound_to_models(const struct vkey *k, const struct vteam *team)
+{
+    return k->models.n > 0 || (team && team->models.n > 0);
+}
+
 struct str vkey_default_provider(const struct vkey *k, const struct vteam *team)
 {
     return k->default_provider.n || !team ? k->default_provider

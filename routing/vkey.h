@@ -120,6 +120,8 @@ enum gw_err vkey_check_purpose(const struct vkey *k, const struct vteam *team,
                                struct gw_error *e) MUSTCHECK;
 enum gw_err vkey_check_model(const struct vkey *k, const struct vteam *team,
                              struct str model, struct gw_error *e) MUSTCHECK;
+/* May one of the two use some models only? */
+bool vkey_is_bound_to_models(const struct vkey *k, const struct vteam *team);
 bool vkey_may_use(const struct vkey *k, const struct vteam *team,
                   struct str provider);
 /* The key's own before the team's: "" and 0 when neither has one. */

@@ -4,6 +4,7 @@
  * was made is recorded, and so is every file that it made.
  */
 #include "gateway/api/api.h"
+#include "gateway/api/batch_request.h"
 
 #include "gateway/base/clock.h"
 #include "gateway/codec/fileid.h"
@@ -249,68 +250,12 @@ static void fill_record(struct txn *t, struct single *s,
         .key_hash = t->is_master ? STR("master") : str_of(t->vkey->hash),
         .provider = str_of(s->provider->name),
         .nscopes = t->who.n,
+        .output_expires_s = batch_request_expiry(s->request),
     };
     for (i = 0; i < t->who.n; i++)
         b->scopes[i] = t->who.v[i].id;
     s->look.request = s->request;
     s->look.upstream_file_id = f->upstream_id;
-}
-
-/* --- the model, where a batch runs one --- */
-
-static const struct model_conf *find_model(const struct txn *t, struct str name)
-{
-    const struct conf_items *models = &t->conf->route.models;
-
-    for (size_t i = 0; i < models->n; i++)
-        if (str_eq_c(name, models->v[i].name))
-            return models->v[i].data;
-    return NULL;
-}
-
-/* A key that may not use every model must name the one that it means. */
-static enum gw_err check_model(const struct txn *t, struct str name,
-                               struct gw_error *e)
-{
-    bool is_bound = t->vkey->models.n || (t->vteam && t->vteam->models.n);
-
-    if (name.n)
-        return vkey_check_model(t->vkey, t->vteam, name, e);
-    if (!is_bound)
-        return GW_OK;
-    return err_set_param(e, GW_MISSING_PARAM, "model",
-                         "'model' is required: this API key may not use every "
-                         "model");
-}
-
-/* What it is called at the provider into s->look.model. */
-static enum gw_err pick_model(struct txn *t, struct single *s,
-                              struct gw_error *e)
-{
-    struct str name = json_str(json_get(s->request, "model"));
-    const char *provider = s->provider->name;
-    const struct model_conf *m;
-
-    if (check_model(t, name, e) != GW_OK)
-        return e->err;
-    m = find_model(t, name);
-    if (m && strcmp(m->provider, provider) != 0)
-        return err_set_param(e, GW_INVALID_VALUE, "model",
-                             "the model '%.*s' is at '%s', while the file is "
-                             "at '%s'",
-                             STR_ARG(name), m->provider, provider);
-    s->look.model = m && m->model[0] ? str_of(m->model) : name;
-    return GW_OK;
-}
-
-static enum gw_err check_batch(struct txn *t, struct single *s,
-                               struct gw_error *e)
-{
-    const struct provider_conf *p = s->provider;
-
-    if (!p->type->check_batch || pick_model(t, s, e) != GW_OK)
-        return e->err;
-    return p->type->check_batch(p, s->request, s->look.model, e);
 }
 
 /* What is about to be made is noted before it is. */
@@ -372,6 +317,30 @@ static const struct file_record *pick_input(struct txn *t, struct single *s,
     return copies_pick(t, f, &wish);
 }
 
+/* The model that it runs, where it runs one; and what else the provider can
+ * tell of the request before it is asked. */
+static enum gw_err check_batch(struct txn *t, struct single *s,
+                               const struct file_record *f, struct gw_error *e)
+{
+    const struct provider_conf *p = s->provider;
+    struct str *model = &s->look.model;
+
+    if (batch_request_model(t, s->request, f, model, e) != GW_OK)
+        return e->err;
+    if (!model->n && (provider_caps(p) & PROV_BATCH_MODEL))
+        return err_set_param(e, GW_MISSING_PARAM, "model",
+                             "a batch at '%s' has one model, and the lines of "
+                             "its file name none: send it as 'model'",
+                             p->name);
+    if (!p->type->check_batch)
+        return GW_OK;
+    if (!model->n && vkey_is_bound_to_models(t->vkey, t->vteam))
+        return err_set_param(e, GW_MISSING_PARAM, "model",
+                             "'model' is required: this API key may not use "
+                             "every model");
+    return p->type->check_batch(p, s->request, *model, e);
+}
+
 static void on_input(void *arg, const struct file_record *f,
                      const struct gw_error *e)
 {
@@ -395,65 +364,13 @@ static void on_input(void *arg, const struct file_record *f,
     s->provider = usable_provider(t, input->obj.provider);
     if (!s->provider)
         return;
-    if (check_batch(t, s, &bad) != GW_OK) {
+    if (check_batch(t, s, input, &bad) != GW_OK) {
         txn_fail(t, &bad);
         return;
     }
     fill_record(t, s, input);
     t->file_id = str_of(s->id);
     note(t, s);
-}
-
-/* "model" and the two behind it are LiteLLM's: the file's id tells as much,
- * unless it is at several providers. */
-static const struct {
-    const char *name;
-    bool is_required;
-} parameters[] = {
-    {"input_file_id", true},
-    {"endpoint", true},
-    {"completion_window", true},
-    {"metadata", false},
-    {"output_expires_after", false},
-    {"override_settings", false},
-    {"model", false},
-    {"provider", false},
-    {"custom_llm_provider", false},
-};
-
-static bool is_parameter(struct str name)
-{
-    size_t i;
-
-    for (i = 0; i < COUNTOF(parameters); i++)
-        if (str_eq_c(name, parameters[i].name))
-            return true;
-    return false;
-}
-
-static enum gw_err check_request(const struct json *v, struct gw_error *e)
-{
-    struct str name;
-    void *at = NULL;
-    size_t i;
-
-    for (i = 0; i < COUNTOF(parameters); i++) {
-        const struct json *member = json_get(v, parameters[i].name);
-
-        if (!parameters[i].is_required)
-            continue;
-        if (json_is_null(member))
-            return err_set_param(e, GW_MISSING_PARAM, parameters[i].name,
-                                 "'%s' is required", parameters[i].name);
-        if (!json_is_string(member))
-            return err_set_param(e, GW_INVALID_VALUE, parameters[i].name,
-                                 "'%s' must be a string", parameters[i].name);
-    }
-    while (json_next(v, &at, &name))
-        if (!is_parameter(name))
-            return err_set(e, GW_INVALID_VALUE, "unknown parameter '%.*s'",
-                           (int)MIN(name.n, (size_t)60), name.p);
-    return GW_OK;
 }
 
 static void on_body(struct txn *t, struct json *v)
@@ -463,7 +380,7 @@ static void on_body(struct txn *t, struct json *v)
     struct gw_error e = {0};
     struct fileid id;
 
-    if (check_request(v, &e) != GW_OK) {
+    if (batch_request_check(v, &e) != GW_OK) {
         txn_fail(t, &e);
         return;
     }

@@ -166,6 +166,56 @@ enum gw_err batch_obj_read(struct arena *a, const struct json *v,
     return e->err;
 }
 
+static const struct json *known_member(const struct json *members,
+                                       const struct json *known,
+                                       const char *name)
+{
+    const struct json *v = json_get(members, name), *k = json_get(known, name);
+    bool is_object = strcmp(name, "metadata") == 0;
+
+    if (!json_is_null(v))
+        return v;
+    return is_object == json_is_object(k) ? k : NULL;
+}
+
+static void put_known(struct json_out *j, const char *name,
+                      const struct json *v)
+{
+    if (v || strcmp(name, "model") != 0)
+        json_put(j, name, v);
+}
+
+struct str batch_obj_complete(struct arena *a, struct str members,
+                              const struct json *known)
+{
+    static const char *const names[] = {"endpoint", "completion_window",
+                                        "metadata", "model"};
+    struct gw_error ignored = {0};
+    const struct json *v = json_parse(a, members, &ignored), *member;
+    struct json_out j;
+    struct str name;
+    void *at = NULL;
+    struct buf b;
+    size_t i;
+
+    buf_init(&b, MEMBERS_BYTES);
+    json_out_init(&j, &b);
+    json_open(&j, NULL, '{');
+    for (i = 0; i < COUNTOF(names); i++)
+        put_known(&j, names[i], known_member(v, known, names[i]));
+    while ((member = json_next(v, &at, &name))) {
+        for (i = 0; i < COUNTOF(names) && !str_eq_c(name, names[i]);)
+            i++;
+        if (i == COUNTOF(names))
+            json_put(&j, arena_cstr(a, name), member);
+    }
+    json_close(&j);
+    if (!b.overflow)
+        members = arena_dup(a, buf_str(&b));
+    buf_release(&b);
+    return members;
+}
+
 bool batch_obj_is_over(struct str status)
 {
     static const char *const last[] = {"completed", "failed", "expired",

@@ -26,6 +26,12 @@ enum gw_err batch_obj_read(struct arena *a, const struct json *v,
                            batch_obj_clean *clean, void *arg,
                            struct batch_obj *out, struct gw_error *e) MUSTCHECK;
 
+/* What not every provider repeats (endpoint, completion_window, metadata,
+ * model) is taken from `known`, an object, where the members have null or
+ * nothing. The arena's. */
+struct str batch_obj_complete(struct arena *a, struct str members,
+                              const struct json *known) MUSTCHECK;
+
 /* It will not change any more: completed, failed, expired, cancelled. */
 bool batch_obj_is_over(struct str status);
 

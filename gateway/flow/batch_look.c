@@ -176,6 +176,16 @@ static struct str make_id(struct batch_look *l, int64_t created_at)
     return arena_dup(l->arena, str_of(id));
 }
 
+/* What was asked of the provider holds here, too: not every one can do it. */
+static void set_end(struct batch_look *l)
+{
+    struct file_obj *f = &l->file.obj;
+    int64_t ends = f->created_at + l->record.output_expires_s;
+
+    if (l->record.output_expires_s && (!f->expires_at || ends < f->expires_at))
+        f->expires_at = ends;
+}
+
 static void register_file(struct batch_look *l, const struct file_obj *seen)
 {
     struct file_record *f = &l->file;
@@ -199,6 +209,7 @@ static void register_file(struct batch_look *l, const struct file_obj *seen)
     f->obj.filename.n = MIN(f->obj.filename.n, (size_t)LIMIT_FILENAME_BYTES);
     if (!f->obj.created_at)
         f->obj.created_at = f->stored_ms / 1000;
+    set_end(l);
     put_file(l);
 }
 
@@ -292,7 +303,9 @@ static void on_seen(void *arg, const struct gw_error *e)
     if (l->code == PROV_BATCH_CREATE)
         l->record.upstream_id = b->id;
     l->record.obj.status = b->status;
-    l->record.obj.members = b->members;
+    /* What the provider does not repeat is as it was asked for. */
+    l->record.obj.members =
+        batch_obj_complete(l->arena, b->members, l->up->op.batch_request);
     l->theirs[0] = b->output_file_id;
     l->theirs[1] = b->error_file_id;
     next_file(l);

@@ -28,7 +28,7 @@ struct batch_look {
     /* For a new one; its record has no upstream_id yet. */
     const struct json *request;
     struct str upstream_file_id;
-    struct str model; /* as the provider calls it; "" or STR_NULL: none */
+    struct str model; /* as the provider calls it; "" is not known */
     /* --- private --- */
     struct services *sv;
     struct arena *arena;

@@ -64,6 +64,8 @@ struct str batch_record_text(struct arena *a, const struct batch_record *r)
     for (i = 0; i < r->nscopes; i++)
         json_put_str(&j, NULL, r->scopes[i]);
     json_close(&j);
+    if (r->output_expires_s)
+        json_put_int(&j, "output_expires_s", r->output_expires_s);
     json_put_int(&j, "over_ms", r->over_ms);
     json_put_bool(&j, "final", r->is_final);
     json_close(&j);
@@ -90,6 +92,8 @@ enum gw_err batch_record_read(struct arena *a, struct str owner,
         out->scopes[out->nscopes++] = json_str(json_at(scopes, i));
     if (!json_int(json_get(v, "over_ms"), &out->over_ms))
         out->over_ms = 0;
+    if (!json_int(json_get(v, "output_expires_s"), &out->output_expires_s))
+        out->output_expires_s = 0;
     out->is_final = json_bool(json_get(v, "final"), false);
     if (out->obj.id.n && out->provider.n && out->upstream_id.n)
         return GW_OK;

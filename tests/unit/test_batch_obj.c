@@ -104,12 +104,35 @@ static void test_what_is_over_is_told_from_what_is_not(void **st)
     assert_false(batch_obj_is_over(STR("")));
 }
 
+static void test_what_a_provider_leaves_out_is_as_it_was_known(void **st)
+{
+    struct gw_error e = {0};
+    const struct json *known = json_parse(
+        arena,
+        STR("{\"endpoint\":\"/e\",\"completion_window\":\"7d\","
+            "\"metadata\":{\"k\":\"v\"},\"model\":\"m\",\"status\":\"x\"}"),
+        &e);
+    struct str all = batch_obj_complete(
+        arena, STR("{\"metadata\":null,\"endpoint\":\"/own\",\"n\":1}"), known);
+    struct str none =
+        batch_obj_complete(arena, STR("{\"metadata\":{},\"n\":1}"), NULL);
+
+    (void)st;
+    assert_string_equal(arena_cstr(arena, all),
+                        "{\"endpoint\":\"/own\",\"completion_window\":\"7d\","
+                        "\"metadata\":{\"k\":\"v\"},\"model\":\"m\",\"n\":1}");
+    assert_string_equal(arena_cstr(arena, none),
+                        "{\"endpoint\":null,\"completion_window\":null,"
+                        "\"metadata\":{},\"n\":1}");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_without_an_id_and_a_status_it_is_no_batch),
         cmocka_unit_test(test_it_is_shown_with_other_ids_and_all_its_members),
         cmocka_unit_test(test_what_is_over_is_told_from_what_is_not),
+        cmocka_unit_test(test_what_a_provider_leaves_out_is_as_it_was_known),
     };
 
     return cmocka_run_group_tests(tests, setup, teardown);

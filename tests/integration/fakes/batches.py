@@ -89,6 +89,10 @@ class Batches:
     """The routes, mixed into the fake."""
 
     auto_run = False
+    batch_fields, windows = FIELDS, {"24h"}
+
+    def show_batch(self, batch):
+        return batch.object()
 
     def _batch_route(self, x, path):
         """False when it is none."""
@@ -112,21 +116,21 @@ class Batches:
         if x.head.get("content-type") != "application/json":
             raise Refused(415, "Unsupported content type")
         r = json.loads(body)
-        for name in r.keys() - FIELDS:
+        for name in r.keys() - self.batch_fields:
             raise Refused(400, f"Unknown parameter: '{name}'.", name)
         for name in ("input_file_id", "endpoint", "completion_window"):
             if not isinstance(r.get(name), str):
                 raise Refused(400, f"Missing required parameter: '{name}'.", name)
         if r["endpoint"] not in ENDPOINTS:
             raise Refused(400, f"Invalid value: '{r['endpoint']}'.", "endpoint")
-        if r["completion_window"] != "24h":
+        if r["completion_window"] not in self.windows:
             raise Refused(400, "Invalid value.", "completion_window")
         if self._find(r["input_file_id"]).purpose != "batch":
             raise Refused(400, f"{r['input_file_id']} is not a batch file.", "input_file_id")
         batch = Batch(self, r)
         self.batches[batch.id] = batch
         x.at("stored")
-        x.answer(200, batch.object())
+        x.answer(200, self.show_batch(batch))
 
     def _find_batch(self, batch_id):
         batch = self.batches.get(batch_id)
@@ -140,7 +144,7 @@ class Batches:
             moves = self.auto_run
         if moves:
             batch.step()
-        x.answer(200, batch.object())
+        x.answer(200, self.show_batch(batch))
 
     def _batch_cancel(self, x, batch_id, body):
         batch = self._find_batch(batch_id)
@@ -150,4 +154,4 @@ class Batches:
             raise Refused(400, f"Cannot cancel a batch with status '{batch.status}'.")
         batch.set("cancelling")
         x.at("stored")
-        x.answer(200, batch.object())
+        x.answer(200, self.show_batch(batch))

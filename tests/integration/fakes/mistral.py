@@ -8,17 +8,54 @@ blobs behind it, which listens elsewhere, wants no credentials, and serves
 ranges.
 """
 
+import json
 import re
 import tempfile
 import time
 import uuid
 
+from .batches import Batch
 from .form import Refused, read_form
 from .openai import OpenAI, Stored
 
 PURPOSES = ["fine-tune", "batch", "ocr", "audio"]
 FILE_FIELDS = {"file", "purpose", "expiry", "visibility"}
 LIST_QUERY = {"page", "page_size", "include_total"}
+
+
+JOB_FIELDS = {"input_files", "endpoint", "model", "timeout_hours", "metadata"}
+STATES = {"validating": "QUEUED", "in_progress": "RUNNING", "finalizing": "RUNNING",
+          "completed": "SUCCESS", "failed": "FAILED", "expired": "TIMEOUT_EXCEEDED",
+          "cancelling": "CANCELLATION_REQUESTED", "cancelled": "CANCELLED"}  # fmt: skip
+
+
+class Job(Batch):
+    """A batch as Mistral tells of it."""
+
+    def __init__(self, fake, request):
+        super().__init__(fake, {**request, "input_file_id": request["input_files"][0]})
+        self.id = str(uuid.uuid4())
+
+    def object(self):
+        errors = self.errors["data"] if self.errors else []
+        ended = self.times.get(f"{self.status}_at") if self.status != "cancelling" else None
+        done = self.counts["completed"] + self.counts["failed"]
+        return {
+            "id": self.id, "object": "batch", "status": STATES[self.status],
+            "input_files": self.request["input_files"], "model": self.request["model"],
+            "endpoint": self.request["endpoint"], "metadata": self.request.get("metadata"),
+            "output_file": self.output and self.output.id,
+            "error_file": self.error and self.error.id,
+            "errors": [{"message": e["message"], "count": 1} for e in errors],
+            "created_at": self.created_at, "started_at": self.times.get("in_progress_at"),
+            "completed_at": ended if self.status in OVER else None,
+            "total_requests": len(self.lines), "completed_requests": done,
+            "succeeded_requests": self.counts["completed"],
+            "failed_requests": self.counts["failed"], "outputs": None,
+        }  # fmt: skip
+
+
+OVER = {"completed", "failed", "expired", "cancelled"}
 
 
 class Blobs(OpenAI):
@@ -62,6 +99,8 @@ class Mistral(OpenAI):
         self.violations += self.blobs.violations
 
     def _route(self, x):
+        if x.head.path.startswith("/v1/batch/jobs"):
+            return self._route_job(x)
         m = re.fullmatch(r"/v1/files/([^/]+)/url", x.head.path)
         if not m or x.head.method != "GET":
             return super()._route(x)
@@ -71,6 +110,28 @@ class Mistral(OpenAI):
             raise Refused(422, "value is not a valid integer", "expiry")
         file_id = self._find(m[1]).id
         x.answer(200, {"url": self.blobs.sign(file_id, int(query["expiry"]))})
+
+    def _route_job(self, x):
+        self._check_auth(x)
+        if not self._batch_route(x, x.head.path.replace("/v1/batch/jobs", "/batches")):
+            raise Refused(404, "Not Found")
+
+    def _batch_create(self, x, _, body):
+        r = json.loads(body)
+        for name in r.keys() - JOB_FIELDS:
+            raise Refused(422, "extra fields not permitted", name)
+        for name in ("input_files", "endpoint", "model"):
+            if not r.get(name):
+                raise Refused(422, "field required", name)
+        if not isinstance(r.get("timeout_hours", 24), int) or r["timeout_hours"] > 168:
+            raise Refused(422, "value is not a valid integer", "timeout_hours")
+        for file_id in r["input_files"]:
+            if self._find(file_id).purpose != "batch":
+                raise Refused(422, "not a batch file", "input_files")
+        job = Job(self, r)
+        self.batches[job.id] = job
+        x.at("stored")
+        x.answer(200, job.object())
 
     def _check_auth(self, x):
         if x.head.get("authorization", "") != f"Bearer {self.api_key}":

@@ -10,9 +10,11 @@ there must be none.
 import json
 import re
 import tempfile
+import time
 import uuid
 from urllib.parse import parse_qs
 
+from .batches import ENDPOINTS, Batch
 from .form import File, Refused, read_form
 from .openai import OpenAI, Stored
 from .storage import Storage
@@ -22,6 +24,36 @@ TYPES = {"csv", "jsonl", "parquet"}
 FIELDS = {"purpose", "file_name", "file_type"}
 MB = 1 << 20
 ID = r"file-[0-9a-f-]{36}"
+
+
+JOB_FIELDS = {"endpoint", "input_file_id", "completion_window", "priority", "model_id"}
+
+
+def written(at):
+    return at and time.strftime("%Y-%m-%dT%H:%M:%S.123Z", time.gmtime(at))
+
+
+class Job(Batch):
+    """A batch as Together tells of it."""
+
+    def __init__(self, fake, request):
+        super().__init__(fake, request)
+        self.id = str(uuid.uuid4())
+
+    def object(self):
+        over = self.status in {"completed", "failed", "expired", "cancelled"}
+        return {
+            "id": self.id, "user_id": "user_1", "file_size_bytes": 10, "progress": 50,
+            "input_file_id": self.request["input_file_id"],
+            "status": self.status.upper(), "model_id": self.request.get("model_id", ""),
+            "job_deadline": written(self.created_at + 86400),
+            "created_at": written(self.created_at),
+            "completed_at": written(self.times[f"{self.status}_at"]) if over else None,
+            "endpoint": self.request["endpoint"],
+            "output_file_id": self.output and self.output.id,
+            "error_file_id": self.error and self.error.id,
+            "error": self.errors["data"][0]["message"] if self.errors else None,
+        }  # fmt: skip
 
 
 class Joined:
@@ -52,6 +84,8 @@ class Together(OpenAI):
 
     def _route(self, x):
         self._check_auth(x)
+        if self._batch_route(x, x.head.path.removeprefix("/v1")):
+            return
         routes = [
             ("POST", r"/files/upload", self._direct),
             ("POST", r"/files", self._redirect),
@@ -79,6 +113,25 @@ class Together(OpenAI):
             raise Refused(400, f"unknown purpose {fields['purpose']}", "purpose")
         if fields["file_type"] not in TYPES or not fields["file_name"]:
             raise Refused(400, "unusable file_type or file_name", "file_type")
+
+    def _batch_create(self, x, _, body):
+        r = json.loads(body)
+        if r.keys() - JOB_FIELDS or not {"input_file_id", "endpoint"} <= r.keys():
+            raise Refused(400, f"unusable fields: {sorted(r)}")
+        if r["endpoint"] not in ENDPOINTS:
+            raise Refused(400, "unknown endpoint", "endpoint")
+        if self._find(r["input_file_id"]).purpose != "batch-api":
+            raise Refused(400, "not a batch file", "input_file_id")
+        job = Job(self, r)
+        self.batches[job.id] = job
+        x.at("stored")
+        x.answer(201, {"job": job.object(), "warning": ""})
+
+    def put(self, filename, data=b"hello", purpose="vision", age=2 * 3600):
+        stored = super().put(filename, data, "batch-generated", age)
+        stored.id, stored.type, stored.processed = f"file-{uuid.uuid4()}", "jsonl", True
+        self.files = {f.id: f for f in self.files.values()}
+        return stored
 
     # --- the three ways ---
 

@@ -13,6 +13,7 @@ import uuid
 from base64 import b64encode
 from urllib.parse import unquote
 
+from .batches import FIELDS
 from .form import File, Refused, read_form
 from .openai import OpenAI, Stored
 
@@ -40,6 +41,7 @@ class Rules:
     list_purpose = False  # a list must name one
     leaves_out = ()  # members of the file object
     status = 200  # of an upload
+    windows = {"24h"}  # of a batch
 
     @staticmethod
     def new_id():
@@ -48,6 +50,8 @@ class Rules:
     @staticmethod
     def answer(obj):
         return obj
+
+    batch = None  # how it shows a batch; None: it has none
 
     @staticmethod
     def error(e):
@@ -217,6 +221,12 @@ class Nebius(Rules):
     list_query = set()
     leaves_out = ("status", "status_details", "expires_at")
 
+    @staticmethod
+    def batch(obj):
+        if obj["status"] == "validating":
+            obj["request_counts"] = {"total": None, "completed": None, "failed": None}
+        return obj
+
 
 class Kluster(Rules):
     operations = {"create", "content"}
@@ -232,6 +242,11 @@ class Kluster(Rules):
     def answer(obj):
         return {**obj, "created_at": str(obj["created_at"])}
 
+    @staticmethod
+    def batch(obj):
+        return {**obj, "status": obj["status"].capitalize(),
+                "created_at": str(obj["created_at"])}  # fmt: skip
+
 
 class Groq(Rules):
     prefix = "/openai/v1"
@@ -243,6 +258,12 @@ class Groq(Rules):
     @staticmethod
     def new_id():
         return f"file_{uuid.uuid4().hex[:26]}"
+
+    windows = {"24h", "7d"}
+
+    @staticmethod
+    def batch(obj):
+        return {k: v for k, v in obj.items() if v is not None}
 
 
 class Aqueduct(Rules):
@@ -302,6 +323,8 @@ class Vendor(OpenAI):
         below = path.removeprefix(self.rules.prefix)
         if self.name == "digitalocean" and below == "/batches/files":
             return self._intend(x)
+        if self.rules.batch and self._batch_route(x, below):
+            return
         collection = "/files/" if self.slash else "/files"
         # The id as it was sent: what is encoded must be, all of it.
         m = re.fullmatch(r"/files/([\w.~%-]+?)(/content)?", below)
@@ -315,6 +338,17 @@ class Vendor(OpenAI):
         if name not in self.rules.operations:
             raise Refused(405, "Method Not Allowed")
         super()._operate(x, file_id, content)
+
+    # --- batches ---
+
+    batch_fields = FIELDS - {"output_expires_after"}
+
+    @property
+    def windows(self):
+        return self.rules.windows
+
+    def show_batch(self, batch):
+        return self.rules.batch(batch.object())
 
     # --- uploads ---
 

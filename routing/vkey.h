@@ -34,6 +34,8 @@ struct vkey_limits {
     int64_t files;
     int64_t storage_bytes;
     int64_t upload_day_bytes, download_day_bytes; /* of a UTC day */
+    int64_t active_batches;
+    int64_t batch_lines_day; /* of a UTC day */
 };
 
 /* Views point into the arena of vkey_parse(). */

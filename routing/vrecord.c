@@ -120,6 +120,8 @@ enum gw_err vrecord_limits(const struct json *record, struct vkey_limits *out,
         {"max_storage_bytes",          &out->storage_bytes},
         {"max_upload_bytes_per_day",   &out->upload_day_bytes},
         {"max_download_bytes_per_day", &out->download_day_bytes},
+        {"max_active_batches",         &out->active_batches},
+        {"max_batch_lines_per_day",    &out->batch_lines_day},
         /* clang-format on */
     };
     size_t i;

@@ -62,6 +62,8 @@ static const struct field {
     {"max_storage_bytes",          BOTH,  SIZE,   1, BYTES_MAX,      NULL},
     {"max_upload_bytes_per_day",   BOTH,  SIZE,   1, BYTES_MAX,      NULL},
     {"max_download_bytes_per_day", BOTH,  SIZE,   1, BYTES_MAX,      NULL},
+    {"max_active_batches",         BOTH,  COUNT,  1, COUNT_MAX,      NULL},
+    {"max_batch_lines_per_day",    BOTH,  COUNT,  1, COUNT_MAX,      NULL},
     {"file_expiry_seconds",        BOTH,  COUNT,  1, EXPIRY_MAX_S,   NULL},
     /* clang-format on */
 };

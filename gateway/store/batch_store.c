@@ -14,6 +14,7 @@
 /* Records and indexes are like those of files, and so are their scripts. */
 static const struct redis_script put_script = REDIS_SCRIPT(file_put);
 static const struct redis_script page_script = REDIS_SCRIPT(file_page);
+static const struct redis_script delete_script = REDIS_SCRIPT(file_delete);
 static const struct redis_script update_script = REDIS_SCRIPT(batch_update);
 
 /* What the calls remember (redis_room). */
@@ -67,6 +68,8 @@ struct str batch_record_text(struct arena *a, const struct batch_record *r)
     if (r->output_expires_s)
         json_put_int(&j, "output_expires_s", r->output_expires_s);
     json_put_int(&j, "over_ms", r->over_ms);
+    if (r->lost_ms)
+        json_put_int(&j, "lost_ms", r->lost_ms);
     json_put_bool(&j, "final", r->is_final);
     json_close(&j);
     ASSERT(!b.overflow); /* members are bounded below it */
@@ -92,6 +95,8 @@ enum gw_err batch_record_read(struct arena *a, struct str owner,
         out->scopes[out->nscopes++] = json_str(json_at(scopes, i));
     if (!json_int(json_get(v, "over_ms"), &out->over_ms))
         out->over_ms = 0;
+    if (!json_int(json_get(v, "lost_ms"), &out->lost_ms))
+        out->lost_ms = 0;
     if (!json_int(json_get(v, "output_expires_s"), &out->output_expires_s))
         out->output_expires_s = 0;
     out->is_final = json_bool(json_get(v, "final"), false);
@@ -109,6 +114,14 @@ static struct str record_key(struct arena *a, const struct batch_record *b)
     return schema_key(a, SCHEMA_BATCH, b->owner, b->obj.id);
 }
 
+static void keys_of(struct arena *a, const struct batch_record *b,
+                    struct str keys[BATCH_KEYS])
+{
+    keys[0] = record_key(a, b);
+    keys[1] = schema_key(a, SCHEMA_BATCH_INDEX, b->owner);
+    keys[2] = schema_key(a, SCHEMA_BATCH_PROVIDER, b->owner, b->provider);
+}
+
 struct redis_call *batch_store_put(struct redis *r,
                                    const struct batch_record *b,
                                    batch_store_done_callback *fn, void *arg)
@@ -117,9 +130,7 @@ struct redis_call *batch_store_put(struct redis *r,
     struct str keys[BATCH_KEYS], args[2];
     struct redis_call *c;
 
-    keys[0] = record_key(a, b);
-    keys[1] = schema_key(a, SCHEMA_BATCH_INDEX, b->owner);
-    keys[2] = schema_key(a, SCHEMA_BATCH_PROVIDER, b->owner, b->provider);
+    keys_of(a, b, keys);
     args[0] = batch_record_text(a, b);
     args[1] = schema_member(a, b->obj.id);
     c = redis_eval(r, redis_on_done, NULL, &put_script, COUNTOF(keys), keys,
@@ -141,6 +152,22 @@ struct redis_call *batch_store_update(struct redis *r,
 
     c = redis_eval(r, redis_on_done, NULL, &update_script, 1, &key,
                    COUNTOF(args), args);
+    redis_tell_done(c, fn, arg);
+    arena_free(a);
+    return c;
+}
+
+struct redis_call *batch_store_delete(struct redis *r,
+                                      const struct batch_record *b,
+                                      batch_store_done_callback *fn, void *arg)
+{
+    struct arena *a = arena_new();
+    struct str keys[BATCH_KEYS], member = schema_member(a, b->obj.id);
+    struct redis_call *c;
+
+    keys_of(a, b, keys);
+    c = redis_eval(r, redis_on_done, NULL, &delete_script, COUNTOF(keys), keys,
+                   1, &member);
     redis_tell_done(c, fn, arg);
     arena_free(a);
     return c;

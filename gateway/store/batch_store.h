@@ -21,6 +21,7 @@ struct batch_record {
     int64_t output_expires_s; /* its files end so long after they were made;
                                  0: nobody said */
     int64_t over_ms; /* when it was first seen to be over; 0: it is not */
+    int64_t lost_ms; /* when the provider knew it no more; 0: it does */
     bool is_final;   /* it is over and its files are known: not asked again */
 };
 
@@ -49,6 +50,11 @@ struct redis_call *batch_store_put(struct redis *r,
                                    batch_store_done_callback *fn, void *arg);
 /* changed is false when it is gone, or final meanwhile and this is not. */
 struct redis_call *batch_store_update(struct redis *r,
+                                      const struct batch_record *b,
+                                      batch_store_done_callback *fn, void *arg);
+/* The record and its index entries go; of b, owner, id and provider are used.
+ * changed is false when it was gone. */
+struct redis_call *batch_store_delete(struct redis *r,
                                       const struct batch_record *b,
                                       batch_store_done_callback *fn, void *arg);
 struct redis_call *batch_store_get(struct redis *r, struct arena *a,

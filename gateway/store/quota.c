@@ -13,10 +13,10 @@
 #include "gateway/store/redis_done.h"
 #include "scripts.h"
 
-#define DAY_MAX 1000000 /* the year 4707; a loop over days ends before */
-#define HOLD_GONE (-1)  /* quota_extend's */
-#define USAGE_NUMBERS 9 /* of a scope, in quota_usage's answer */
-#define DAY_NUMBERS 6   /* of a row, in quota_history's */
+#define DAY_MAX 1000000  /* the year 4707; a loop over days ends before */
+#define HOLD_GONE (-1)   /* quota_extend's */
+#define USAGE_NUMBERS 11 /* of a scope, in quota_usage's answer */
+#define DAY_NUMBERS 6    /* of a row, in quota_history's */
 /* An id, a lease, an entry, four amounts; an id and four limits per scope. */
 #define ARGS_MAX (7 + 5 * QUOTA_SCOPES)
 
@@ -252,9 +252,10 @@ static void on_usage(void *arg, const struct redis_value *v,
     all = arena_alloc(a, w->n * sizeof(*all));
     for (i = 0; i < w->n; i++) {
         int64_t *const to[USAGE_NUMBERS] = {
-            &all[i].files,      &all[i].bytes, &all[i].held_files,
-            &all[i].held_bytes, &all[i].up,    &all[i].down,
-            &all[i].requests,   &all[i].rpm,   &all[i].parallel,
+            &all[i].files,      &all[i].bytes,       &all[i].held_files,
+            &all[i].held_bytes, &all[i].up,          &all[i].down,
+            &all[i].requests,   &all[i].rpm,         &all[i].parallel,
+            &all[i].batches,    &all[i].batch_lines,
         };
 
         for (size_t k = 0; k < USAGE_NUMBERS; k++)

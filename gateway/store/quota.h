@@ -59,6 +59,9 @@ enum quota_limit {
     /* rate_limit_exceeded: */
     QUOTA_RPM,
     QUOTA_PARALLEL,
+    /* insufficient_quota, of batch_quota.h: */
+    QUOTA_BATCHES,
+    QUOTA_BATCH_LINES,
 };
 
 struct quota_verdict {
@@ -138,6 +141,8 @@ struct quota_usage {
     int64_t up, down, requests;     /* of today */
     int64_t rpm, parallel;          /* in the last 60 s; now: both are 0 for
                                        whom nothing limits them */
+    int64_t batches;                /* active */
+    int64_t batch_lines;            /* of today */
 };
 typedef void quota_usage_callback(void *arg, const struct quota_usage *v,
                                   size_t n, const struct gw_error *e);

@@ -20,7 +20,7 @@
  *  fm:{o:<owner>}:idx:v:<provider>            zset 0  the same, of one provider            with the record  file_store
  *  fm:{o:<owner>}:idx:pv:<purpose>:<provider> zset 0  both                                 with the record  file_store
  *  fm:{u:<provider>}:<upstream id>            string  "<owner> <file id>"                  with the record  file_store
- *  fm:{o:<owner>}:b:<batch id>                string  batch record, JSON                    for ever         batch_store
+ *  fm:{o:<owner>}:b:<batch id>                string  batch record, JSON                    batches.keep     batch_store
  *  fm:{o:<owner>}:bidx                        zset 0  "<ulid> <batch id>": all             with the record  batch_store
  *  fm:{o:<owner>}:bidx:v:<provider>           zset 0  the same, of one provider            with the record  batch_store
  *
@@ -40,10 +40,14 @@
  *  fm:{gw}:due                                zset    id, score: lease end ms              with entry, hold journal, quota
  *  fm:{gw}:holds                              hash    id -> what it holds, MessagePack     until it ends    quota, key_store
  *  fm:{gw}:counted                            hash    file id -> bytes, scopes: the same   with the file    quota
+ *  fm:{gw}:batches                            hash    batch id -> lines, scopes: the same  until it is over batch_quota
+ *  fm:{gw}:watch                              zset    "<owner> <batch id>", score: when to
+ *                                                     look at it (ms)                      with the record  batch_quota
  *  fm:{gw}:use:<scope>                        hash    files, bytes, held_files, held_bytes,
- *                                                     slots (requests under way)           for ever         quota, key_store
+ *                                                     slots (requests under way), batches  for ever         quota, key_store,
+ *                                                                                                           batch_quota
  *  fm:{gw}:day:<day>:<scope>                  hash    requests, errors, up, down,
- *                                                     held_up, held_down                   QUOTA_DAYS       quota
+ *                                                     held_up, held_down, lines            QUOTA_DAYS       quota, batch_quota
  *  fm:{gw}:days:<day>                         zset 0  the scopes that have that day        QUOTA_DAYS       quota
  *  fm:{gw}:rpm:<scope>                        list    times of requests, ms                120 s            key_store
  */

@@ -65,6 +65,8 @@ static struct batch_record sample(struct arena *a, const char *provider,
         .scopes = {STR("k:1"), STR("t:2")},
         .nscopes = 2,
         .over_ms = 7,
+        .lost_ms = 8,
+        .output_expires_s = 9,
     };
 }
 
@@ -137,6 +139,8 @@ static void a_record_reads_back_as_it_was_put(void **state)
     assert_int_equal(g.one.nscopes, 2);
     assert_str(g.one.scopes[1], STR("t:2"));
     assert_int_equal(g.one.over_ms, 7);
+    assert_int_equal(g.one.lost_ms, 8);
+    assert_int_equal(g.one.output_expires_s, 9);
     assert_false(g.one.is_final);
     assert_false(get(f, a, STR("t:other"), b.obj.id).found);
     arena_free(a);
@@ -192,6 +196,27 @@ static void pages_are_exact_over_providers(void **state)
     arena_free(a);
 }
 
+static void a_deleted_one_is_in_no_page(void **state)
+{
+    struct fx *f = *state;
+    struct arena *a = arena_new();
+    struct batch_record one = sample(a, "up", 1000),
+                        two = sample(a, "up", 2000);
+    struct fx_done d = {0}, again = {0};
+
+    assert_true(put(f, &one) && put(f, &two));
+    (void)batch_store_delete(f->r, &one, fx_on_done, &d);
+    assert_true(fx_changed(f, &d));
+    (void)batch_store_delete(f->r, &one, fx_on_done, &again);
+    assert_false(fx_changed(f, &again));
+    assert_false(get(f, a, one.owner, one.obj.id).found);
+    assert_int_equal(page(f, a, STR_NULL, STR_NULL, 9).n, 1);
+    assert_int_equal(page(f, a, STR("up"), STR_NULL, 9).n, 1);
+    assert_false(update(f, &one)); /* it does not come back */
+    assert_int_equal(fx_int(f, "DBSIZE"), 3);
+    arena_free(a);
+}
+
 static void a_cluster_holds_them(void **state)
 {
     fx_become_cluster(*state);
@@ -225,6 +250,7 @@ int main(void)
         TEST(a_record_reads_back_as_it_was_put),
         TEST(what_is_final_stays_so),
         TEST(pages_are_exact_over_providers),
+        TEST(a_deleted_one_is_in_no_page),
         TEST(a_cluster_holds_them),
         cmocka_unit_test(a_broken_record_is_no_record),
     };

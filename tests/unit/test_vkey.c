@@ -121,7 +121,8 @@ static void test_all_members_are_read(void **st)
         "\"max_file_bytes\":5,\"file_expiry_seconds\":60,\"rpm_limit\":7,"
         "\"max_parallel_requests\":8,\"max_files\":9,"
         "\"max_storage_bytes\":10,\"max_upload_bytes_per_day\":11,"
-        "\"max_download_bytes_per_day\":12,\"key_id\":\"first\"}");
+        "\"max_download_bytes_per_day\":12,\"max_active_batches\":13,"
+        "\"max_batch_lines_per_day\":14,\"key_id\":\"first\"}");
 
     (void)st;
     assert_str(k.key_alias, "ci");
@@ -146,6 +147,8 @@ static void test_all_members_are_read(void **st)
     assert_int_equal(k.limits.storage_bytes, 10);
     assert_int_equal(k.limits.upload_day_bytes, 11);
     assert_int_equal(k.limits.download_day_bytes, 12);
+    assert_int_equal(k.limits.active_batches, 13);
+    assert_int_equal(k.limits.batch_lines_day, 14);
     assert_str(k.id, "first");
 }
 

@@ -3,6 +3,7 @@
 local HOLDS, DUE = KEYS[1] .. 'holds', KEYS[1] .. 'due'
 local ENTRIES, TRIES = KEYS[1] .. 'entries', KEYS[1] .. 'tries'
 local COUNTED = KEYS[1] .. 'counted'
+local BATCHES, WATCH = KEYS[1] .. 'batches', KEYS[1] .. 'watch'
 -- What these start with: behind it comes a scope; a day, a colon and a scope; a
 -- day; a scope.
 local USE, DAY, DAYS = KEYS[1] .. 'use:', KEYS[1] .. 'day:', KEYS[1] .. 'days:'

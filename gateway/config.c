@@ -101,6 +101,16 @@ static const struct conf_section batch_check_section = {
         {0}},
 };
 
+static const struct conf_section batches_section = {
+    .size = sizeof(struct settings_batches),
+    .keys = (const struct conf_key[]){
+        {.name = "look_interval", .type = CONF_DURATION, .offset = IN(settings_batches, look_ms), .def = "5m", .min = 100, .max = 86400000,
+         .help = "how often a batch that runs is looked at when its owner does not"},
+        {.name = "keep", .type = CONF_DURATION, .offset = IN(settings_batches, keep_ms), .def = "90d",
+         .help = "for so long after its end a batch is listed; 0: for ever"},
+        {0}},
+};
+
 static const struct conf_section key_section = {
     .size = sizeof(struct settings_key),
     .keys = (const struct conf_key[]){
@@ -112,6 +122,8 @@ static const struct conf_section key_section = {
         {.name = "operations", .type = CONF_STR_LIST, .offset = IN(settings_key, operations), .help = "of create, read, list, delete, content, batch; empty: all"},
         {.name = "default_provider", .type = CONF_STR, .offset = IN(settings_key, default_provider), .help = "where its files go if nothing else decides"},
         {.name = "max_file_bytes", .type = CONF_SIZE, .offset = IN(settings_key, max_file_bytes), .help = "largest file; 0: the global limit"},
+        {.name = "max_active_batches", .type = CONF_INT, .offset = IN(settings_key, max_active_batches), .max = 1 << 30, .help = "that run at a time; 0: no limit"},
+        {.name = "max_batch_lines_per_day", .type = CONF_INT, .offset = IN(settings_key, max_batch_lines_per_day), .max = 1 << 30, .help = "of files that batches are made of; 0: no limit"},
         {0}},
 };
 
@@ -137,6 +149,7 @@ static const struct conf_section settings_section = {
         {.name = "checksums", .type = CONF_BOOL, .offset = AT(checksums), .def = "false",
          .help = "hash every upload (SHA-256 in the file object); costs as much CPU as the transfer"},
         {.name = "batch_check", .type = CONF_SECTION, .offset = AT(batch_check), .sub = &batch_check_section, .help = "batch files are checked while they are uploaded"},
+        {.name = "batches", .type = CONF_SECTION, .offset = AT(batches), .sub = &batches_section, .help = "what runs at providers"},
         {.name = "providers", .type = CONF_SECTIONS, .offset = AT(providers), .sub = &provider_conf_section,
          .help = "where files go, by name; empty: `local`, a directory in data_dir",
          .example =
@@ -214,6 +227,12 @@ static void put_text(struct json_out *j, const char *name, const char *text)
         json_put_cstr(j, name, text);
 }
 
+static void put_number(struct json_out *j, const char *name, int64_t n)
+{
+    if (n)
+        json_put_int(j, name, n);
+}
+
 /* A key of the file as the request that would make it through the API, so that
  * both are checked by the same code. */
 static enum gw_err make_fixed_key(struct settings *s,
@@ -239,8 +258,9 @@ static enum gw_err make_fixed_key(struct settings *s,
     put_list(&j, "providers", &k->providers);
     if (k->operations.n)
         put_list(&j, "operations", &k->operations);
-    if (k->max_file_bytes)
-        json_put_int(&j, "max_file_bytes", k->max_file_bytes);
+    put_number(&j, "max_file_bytes", k->max_file_bytes);
+    put_number(&j, "max_active_batches", k->max_active_batches);
+    put_number(&j, "max_batch_lines_per_day", k->max_batch_lines_per_day);
     json_close(&j);
     request = json_parse(s->arena, buf_str(&text), e);
     if (request &&

@@ -11,6 +11,7 @@
 #include "gateway/flow/batch_look.h"
 #include "gateway/flow/copies.h"
 #include "gateway/flow/lease.h"
+#include "gateway/store/batch_quota.h"
 
 #define REPLY_BYTES ((size_t)LIMIT_UPSTREAM_REPLY_BYTES * 2)
 
@@ -24,6 +25,15 @@ struct single {
     struct journal_entry entry;
     struct lease_entry *lease;
     const struct json *request;
+    int64_t lines; /* of its file; 0: not known */
+};
+
+/* How the journal's entry of a new batch ends. */
+enum ending {
+    LEFT,    /* it is for the sweeper */
+    MADE,    /* it has a record, or needs none */
+    REFUSED, /* there is no batch */
+    UNKNOWN, /* there may be one */
 };
 
 /* --- answers --- */
@@ -88,12 +98,25 @@ static void on_released(void *arg, bool changed, const struct gw_error *e)
 }
 
 /* Its own hold on the transaction ends. */
-static void end_single(struct txn *t, struct single *s, bool is_settled)
+static void end_entry(struct txn *t, struct single *s, enum ending how)
+{
+    const struct batch_record *b = &s->look.record;
+    struct redis *r = t->sv->redis;
+
+    if (how == MADE)
+        (void)quota_release(r, b->obj.id, on_released, NULL);
+    else if (how != LEFT)
+        (void)batch_quota_seen(r, b->owner, b->obj.id,
+                               how == REFUSED ? BATCH_REFUSED : BATCH_LOST,
+                               BATCH_NEVER, on_released, NULL);
+}
+
+static void end_single(struct txn *t, struct single *s, enum ending how)
 {
     lease_give_back(t->sv->leases, s->lease);
     s->lease = NULL;
-    if (s->code == PROV_BATCH_CREATE && is_settled)
-        (void)quota_release(t->sv->redis, str_of(s->id), on_released, NULL);
+    if (s->code == PROV_BATCH_CREATE)
+        end_entry(t, s, how);
     t->on_break = NULL;
     txn_drop(t);
 }
@@ -104,7 +127,7 @@ static void break_single(struct txn *t)
 
     batch_look_abort(&s->look);
     txn_fail_plain(t, GW_DRAINING);
-    end_single(t, s, false);
+    end_single(t, s, LEFT);
 }
 
 /* Whether an answer that did not come would have been a batch is not known. */
@@ -138,13 +161,17 @@ static void on_looked(void *arg, const struct gw_error *e)
 {
     struct txn *t = arg;
     struct single *s = t->data;
-    bool is_lost = e->err != GW_OK && batch_look_is_made(&s->look);
+    enum ending how = MADE;
 
+    if (e->err != GW_OK && batch_look_is_made(&s->look))
+        how = LEFT;
+    else if (e->err != GW_OK)
+        how = may_run(e) ? UNKNOWN : REFUSED;
     if (e->err == GW_OK)
         reply_batch(t, &s->look.record);
     else
         fail_single(t, s, e);
-    end_single(t, s, !is_lost);
+    end_single(t, s, how);
 }
 
 static void start_single(struct txn *t, struct single *s)
@@ -227,11 +254,14 @@ static void on_held(void *arg, const struct quota_verdict *v,
     struct txn *t = arg;
     struct single *s = t->data;
 
-    (void)v; /* it takes nothing, so nothing can be refused */
+    struct gw_error error = *e;
+
     s->look.call = NULL;
-    if (e->err != GW_OK) {
-        txn_fail(t, e);
-        end_single(t, s, true);
+    if (error.err == GW_OK && v->limit != QUOTA_NONE)
+        charge_refuse(&t->who, v, &error);
+    if (error.err != GW_OK) {
+        txn_fail(t, &error);
+        end_single(t, s, e->err == GW_OK ? LEFT : REFUSED);
         return;
     }
     start_single(t, s);
@@ -262,7 +292,13 @@ static void fill_record(struct txn *t, struct single *s,
 static void note(struct txn *t, struct single *s)
 {
     const struct batch_record *b = &s->look.record;
-    struct quota_amount nothing = {0};
+    struct batch_quota begun = {.id = b->obj.id,
+                                .owner = b->owner,
+                                .who = &t->who,
+                                .lines = s->lines,
+                                .entry = &s->entry,
+                                .lease_ms = t->conf->journal.lease_ms,
+                                .look_ms = t->conf->batches.look_ms};
 
     s->entry = (struct journal_entry){
         .kind = JOURNAL_BATCH,
@@ -279,8 +315,7 @@ static void note(struct txn *t, struct single *s)
     hold_single(t, s);
     s->lease = lease_take(t->sv->leases, b->obj.id);
     txn_goto(t, TXN_JOURNAL);
-    s->look.call = quota_hold(t->sv->redis, b->obj.id, &t->who, &nothing,
-                              &s->entry, t->conf->journal.lease_ms, on_held, t);
+    s->look.call = batch_quota_begin(t->sv->redis, &begun, on_held, t);
 }
 
 static void refuse_file(struct txn *t, struct str id)
@@ -315,6 +350,18 @@ static const struct file_record *pick_input(struct txn *t, struct single *s,
     if (!wish.model.n)
         wish.model = member(s, "model");
     return copies_pick(t, f, &wish);
+}
+
+static enum gw_err count_lines(struct txn *t, struct single *s,
+                               const struct file_record *f, struct gw_error *e)
+{
+    s->lines = f->lines;
+    if (s->lines || !charge_has_batch_lines_limit(&t->who))
+        return GW_OK;
+    return err_set_param(e, GW_INVALID_VALUE, "input_file_id",
+                         "how many lines the file has is not known, as it was "
+                         "not uploaded as a batch file here, and they are "
+                         "limited (max_batch_lines_per_day): upload it again");
 }
 
 /* The model that it runs, where it runs one; and what else the provider can
@@ -364,7 +411,8 @@ static void on_input(void *arg, const struct file_record *f,
     s->provider = usable_provider(t, input->obj.provider);
     if (!s->provider)
         return;
-    if (check_batch(t, s, input, &bad) != GW_OK) {
+    if (count_lines(t, s, input, &bad) != GW_OK ||
+        check_batch(t, s, input, &bad) != GW_OK) {
         txn_fail(t, &bad);
         return;
     }

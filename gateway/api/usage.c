@@ -40,6 +40,16 @@ static int64_t parallel(const struct quota_usage *u)
     return u->parallel;
 }
 
+static int64_t batches(const struct quota_usage *u)
+{
+    return u->batches;
+}
+
+static int64_t batch_lines(const struct quota_usage *u)
+{
+    return u->batch_lines;
+}
+
 /* What can run out: named as the limit is, with what counts against it: what
  * uploads under way have reserved, too. */
 static const struct {
@@ -55,6 +65,8 @@ static const struct {
     {"max_download_bytes_per_day", offsetof(struct vkey_limits, download_day_bytes), down,     true},
     {"rpm_limit",                  offsetof(struct vkey_limits, rpm),                rpm,      false},
     {"max_parallel_requests",      offsetof(struct vkey_limits, parallel),           parallel, false},
+    {"max_active_batches",         offsetof(struct vkey_limits, active_batches),     batches,  false},
+    {"max_batch_lines_per_day",    offsetof(struct vkey_limits, batch_lines_day),    batch_lines, true},
     /* clang-format on */
 };
 
@@ -70,6 +82,8 @@ void admin_put_usage(struct json_out *j, const struct quota_usage *u)
     json_put_int(j, "download_bytes_today", u->down);
     json_put_int(j, "requests_per_minute", u->rpm);
     json_put_int(j, "parallel_requests", u->parallel);
+    json_put_int(j, "active_batches", u->batches);
+    json_put_int(j, "batch_lines_today", u->batch_lines);
     json_close(j);
 }
 
@@ -117,6 +131,8 @@ static void put_scope(struct json_out *j, const struct vkey_limits *limits,
     put_limit(j, "max_storage_bytes", limits->storage_bytes);
     put_limit(j, "max_upload_bytes_per_day", limits->upload_day_bytes);
     put_limit(j, "max_download_bytes_per_day", limits->download_day_bytes);
+    put_limit(j, "max_active_batches", limits->active_batches);
+    put_limit(j, "max_batch_lines_per_day", limits->batch_lines_day);
     admin_put_usage(j, u);
     put_quotas(j, limits, u);
 }

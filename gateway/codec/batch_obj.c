@@ -216,6 +216,49 @@ struct str batch_obj_complete(struct arena *a, struct str members,
     return members;
 }
 
+static void put_failure(struct json_out *j, int64_t at, const char *code,
+                        const char *message)
+{
+    json_put_cstr(j, "status", "failed");
+    json_put_int(j, "failed_at", at);
+    json_open(j, "errors", '{');
+    json_put_cstr(j, "object", "list");
+    json_open(j, "data", '[');
+    json_open(j, NULL, '{');
+    json_put_cstr(j, "code", code);
+    json_put_cstr(j, "message", message);
+    json_put_null(j, "param");
+    json_put_null(j, "line");
+    json_close(j);
+    json_close(j);
+    json_close(j);
+}
+
+struct str batch_obj_failed(struct arena *a, struct str members, int64_t at,
+                            const char *code, const char *message)
+{
+    struct gw_error ignored = {0};
+    const struct json *v = json_parse(a, members, &ignored), *member;
+    struct json_out j;
+    struct str name;
+    void *from = NULL;
+    struct buf b;
+
+    buf_init(&b, MEMBERS_BYTES);
+    json_out_init(&j, &b);
+    json_open(&j, NULL, '{');
+    while ((member = json_next(v, &from, &name)))
+        if (!str_eq(name, STR("status")) && !str_eq(name, STR("failed_at")) &&
+            !str_eq(name, STR("errors")))
+            json_put(&j, arena_cstr(a, name), member);
+    put_failure(&j, at, code, message);
+    json_close(&j);
+    if (!b.overflow)
+        members = arena_dup(a, buf_str(&b));
+    buf_release(&b);
+    return members;
+}
+
 bool batch_obj_is_over(struct str status)
 {
     static const char *const last[] = {"completed", "failed", "expired",

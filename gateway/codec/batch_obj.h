@@ -32,6 +32,11 @@ enum gw_err batch_obj_read(struct arena *a, const struct json *v,
 struct str batch_obj_complete(struct arena *a, struct str members,
                               const struct json *known) MUSTCHECK;
 
+/* The members of one that failed at that time (seconds), for a reason of ours.
+ * The arena's. */
+struct str batch_obj_failed(struct arena *a, struct str members, int64_t at,
+                            const char *code, const char *message) MUSTCHECK;
+
 /* It will not change any more: completed, failed, expired, cancelled. */
 bool batch_obj_is_over(struct str status);
 

@@ -5,6 +5,7 @@
 #include "gateway/base/crypto.h"
 #include "gateway/base/log.h"
 #include "gateway/codec/fileid.h"
+#include "gateway/store/batch_quota.h"
 #include "gateway/store/expiry.h"
 
 /* A new batch's record is tried to be written so often and so long. */
@@ -43,6 +44,35 @@ static bool is_final(const struct batch_look *l, int64_t now_ms)
            now_ms - l->record.over_ms > FILES_MAY_FOLLOW_MS;
 }
 
+static void on_told(void *arg, bool changed, const struct gw_error *e)
+{
+    struct batch_look *l = arg;
+
+    (void)changed;
+    (void)e; /* it is looked at again */
+    l->call = NULL;
+    finish(l, &l->outcome);
+}
+
+static int64_t next_look_ms(const struct batch_look *l)
+{
+    const struct settings_batches *s = &l->sv->settings->batches;
+
+    if (!l->record.is_final)
+        return s->look_ms;
+    return s->keep_ms ? s->keep_ms : BATCH_NEVER;
+}
+
+/* Before the answer: who reads that it is over may make another one. */
+static void tell_seen(struct batch_look *l)
+{
+    const struct batch_record *b = &l->record;
+
+    l->call = batch_quota_seen(l->sv->redis, b->owner, b->obj.id,
+                               b->over_ms ? BATCH_OVER : BATCH_RUNS,
+                               next_look_ms(l), on_told, l);
+}
+
 static void on_written(void *arg, bool changed, const struct gw_error *e)
 {
     struct batch_look *l = arg;
@@ -50,7 +80,9 @@ static void on_written(void *arg, bool changed, const struct gw_error *e)
 
     (void)changed; /* else it was overtaken */
     l->call = NULL;
-    if (l->code != PROV_BATCH_CREATE || e->err == GW_OK) {
+    if (e->err == GW_OK) {
+        tell_seen(l);
+    } else if (l->code != PROV_BATCH_CREATE) {
         finish(l, &ok); /* what was not updated is looked at again */
     } else if (e->err == GW_STORE_UNAVAILABLE &&
                loop_now_ms(l->sv->loop) < l->retry_until_ms) {
@@ -291,15 +323,44 @@ static void next_file(struct batch_look *l)
 
 /* --- the provider's operation --- */
 
+/* An account that was mixed up for a while does not end a batch. */
+static void look_lost(struct batch_look *l, const struct gw_error *e)
+{
+    struct batch_obj *b = &l->record.obj;
+    int64_t now_ms = clock_wall_ms();
+
+    if (!l->record.lost_ms) {
+        l->record.lost_ms = now_ms;
+        l->outcome = *e;
+    } else if (now_ms - l->record.lost_ms >= l->sv->settings->batches.look_ms) {
+        log_warn("'%s' does not know the batch '%.*s' any longer",
+                 l->provider->name, STR_ARG(b->id));
+        b->status = STR("failed");
+        b->members = batch_obj_failed(
+            l->arena, b->members, now_ms / 1000, "batch_not_found",
+            "the provider does not know this batch any longer");
+    } else {
+        finish(l, e);
+        return;
+    }
+    begin_writing(l);
+}
+
 static void on_seen(void *arg, const struct gw_error *e)
 {
     struct batch_look *l = arg;
     const struct batch_obj *b = &l->up->op.batch;
 
+    if (e->err == GW_FILE_NOT_FOUND && l->code == PROV_BATCH_GET &&
+        !l->record.over_ms) {
+        look_lost(l, e);
+        return;
+    }
     if (e->err != GW_OK) {
         finish(l, e);
         return;
     }
+    l->record.lost_ms = 0;
     if (l->code == PROV_BATCH_CREATE)
         l->record.upstream_id = b->id;
     l->record.obj.status = b->status;

@@ -8,6 +8,9 @@
  * who look at once make one file, which counts once. It is charged to whom the
  * batch's maker was, beyond every limit: it is there.
  *
+ * Whoever looked tells store/batch_quota what was seen. One that its provider
+ * does not know, at two looks that are an interval apart, has failed.
+ *
  * Lives in the arena it is given; all on the worker's loop.
  */
 #ifndef FILEMUX_FLOW_BATCH_LOOK_H
@@ -41,7 +44,8 @@ struct batch_look {
     struct str theirs[BATCH_LOOK_FILES];
     size_t which; /* of them is being seen to */
     struct file_record file;
-    bool is_incomplete; /* a file could not be made ours now */
+    struct gw_error outcome; /* once all is written */
+    bool is_incomplete;      /* a file could not be made ours now */
     struct loop_timer retry;
     int64_t retry_until_ms;
 };

@@ -36,6 +36,14 @@ bool charge_has_download_limit(const struct quota_who *who)
     return false;
 }
 
+bool charge_has_batch_lines_limit(const struct quota_who *who)
+{
+    for (size_t i = 0; i < who->n; i++)
+        if (who->v[i].limits.batch_lines_day)
+            return true;
+    return false;
+}
+
 /* --- refusals --- */
 
 static const struct limit_text {
@@ -50,6 +58,8 @@ static const struct limit_text {
     [QUOTA_DOWNLOAD_DAY] = {"max_download_bytes_per_day", "bytes",                 GW_QUOTA_DOWNLOAD},
     [QUOTA_RPM]          = {"rpm_limit",                  "requests in a minute",  GW_RATE_LIMITED},
     [QUOTA_PARALLEL]     = {"max_parallel_requests",      "requests at a time",    GW_RATE_LIMITED},
+    [QUOTA_BATCHES]      = {"max_active_batches",         "active batches",        GW_QUOTA_BATCHES},
+    [QUOTA_BATCH_LINES]  = {"max_batch_lines_per_day",    "lines of batches",      GW_QUOTA_BATCH_LINES},
     /* clang-format on */
 };
 

@@ -19,6 +19,7 @@
 bool charge_has_storage_limit(const struct quota_who *who);
 bool charge_has_upload_limit(const struct quota_who *who);
 bool charge_has_download_limit(const struct quota_who *who);
+bool charge_has_batch_lines_limit(const struct quota_who *who);
 /* The refusal as an error: which limit of whom, its value, what is used, when
  * it is worth another try. */
 enum gw_err charge_refuse(const struct quota_who *who,

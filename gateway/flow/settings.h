@@ -52,6 +52,9 @@ struct settings {
         bool is_enabled;
         int64_t max_lines, max_line_bytes;
     } batch_check;
+    struct settings_batches {
+        int64_t look_ms, keep_ms;
+    } batches;
     bool checksums;
     struct conf_items providers;        /* struct provider_conf */
     struct routing_conf route;          /* models:, pools:, routing: */
@@ -63,7 +66,7 @@ struct settings {
 struct settings_key {
     const char *key, *key_alias, *team_id, *user_id, *default_provider;
     struct conf_strs providers, operations;
-    int64_t max_file_bytes;
+    int64_t max_file_bytes, max_active_batches, max_batch_lines_per_day;
 };
 
 /* The last one to let go frees it. Any thread. */

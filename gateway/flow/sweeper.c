@@ -1,6 +1,7 @@
 /* sweeper.c
  *
- *   tick ─► lead ─► due ─► for each entry:                     then expirer
+ *   tick ─► lead ─► due ─► for each entry:                     then expirer,
+ *                                                              batch_watch
  *     a deletion ─► removal
  *     known? ─yes─► settle
  *       └no─► delete by name ─► release
@@ -19,10 +20,12 @@
 #include "gateway/base/bug.h"
 #include "gateway/base/clock.h"
 #include "gateway/base/log.h"
+#include "gateway/flow/batch_watch.h"
 #include "gateway/flow/expirer.h"
 #include "gateway/flow/removal.h"
 #include "gateway/flow/upstream.h"
 #include "gateway/store/expiry.h"
+#include "gateway/store/batch_quota.h"
 #include "gateway/store/batch_store.h"
 #include "gateway/store/file_store.h"
 #include "gateway/store/quota.h"
@@ -58,6 +61,7 @@ struct sweeper {
     struct upstream *up;
     struct removal *removal;
     struct expirer *expirer;
+    struct batch_watch *watch;
     struct file_obj *found; /* candidates of the page under way */
     size_t nfound, looked;
     size_t pages;
@@ -424,7 +428,15 @@ static void on_record(void *arg, const struct file_record *found,
 }
 
 /* Which of a provider's batches it would be, nobody can tell: it is left to
- * end there. */
+ * end there, and counts as active no more. */
+static void lose_batch(struct sweeper *s)
+{
+    report(s, LOG_WARN, "unknown",
+           "a batch may run at the provider that nobody knows");
+    s->call = batch_quota_seen(s->sv->redis, s->entry->owner, s->entry->id,
+                               BATCH_LOST, BATCH_NEVER, on_entry_done, s);
+}
+
 static void on_batch(void *arg, const struct batch_record *found,
                      const struct gw_error *e)
 {
@@ -436,8 +448,14 @@ static void on_batch(void *arg, const struct batch_record *found,
     else if (found)
         release(s, "recorded", NULL);
     else
-        release(s, "unknown",
-                "a batch may run at the provider that nobody knows");
+        lose_batch(s);
+}
+
+static void on_expired(void *arg)
+{
+    struct sweeper *s = arg;
+
+    batch_watch_run(s->watch, s->conf, rest, s);
 }
 
 static void mend_next(struct sweeper *s)
@@ -447,7 +465,7 @@ static void mend_next(struct sweeper *s)
         return;
     }
     if (s->next == s->n) {
-        expirer_run(s->expirer, s->conf, rest, s);
+        expirer_run(s->expirer, s->conf, on_expired, s);
         return;
     }
     arena_free(s->work);
@@ -521,6 +539,7 @@ struct sweeper *sweeper_open(struct services *sv, const char *process_id)
 
     s->sv = sv;
     s->expirer = expirer_open(sv);
+    s->watch = batch_watch_open(sv);
     snprintf(s->process_id, sizeof(s->process_id), "%s", process_id);
     loop_timer_init(sv->loop, &s->timer, on_tick, s);
     loop_timer_init(sv->loop, &s->renewal, renew, s);
@@ -537,6 +556,7 @@ void sweeper_close(struct sweeper *s)
     upstream_abort(s->up);
     removal_leave(s->removal);
     expirer_close(s->expirer);
+    batch_watch_close(s->watch);
     stop_renewal(s);
     loop_timer_release(&s->renewal);
     loop_timer_release(&s->timer);

@@ -35,6 +35,10 @@ const FIELDS = [
     part: LIMITS},
   {name: 'max_parallel_requests', title: 'Requests at a time', kind: 'number',
     part: LIMITS},
+  {name: 'max_active_batches', title: 'Batches at a time', kind: 'number',
+    part: LIMITS},
+  {name: 'max_batch_lines_per_day', title: 'Lines of batches per day',
+    kind: 'number', part: LIMITS},
 
   {name: 'providers', title: 'Providers', kind: 'names', part: ACCESS,
     hint: NAMES_HINT},
@@ -186,6 +190,10 @@ const QUOTAS = [
     title: 'Requests per minute', show: count},
   {limit: 'max_parallel_requests', used: ['parallel_requests'],
     title: 'Requests now', show: count},
+  {limit: 'max_active_batches', used: ['active_batches'],
+    title: 'Batches now', show: count},
+  {limit: 'max_batch_lines_per_day', used: ['batch_lines_today'],
+    title: 'Lines of batches today', show: count},
 ];
 
 // [{title, used, limit, show}] of an object with counters in `usage`; null

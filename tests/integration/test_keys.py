@@ -51,6 +51,7 @@ def test_the_fields_of_a_key_come_back(gw):
         "rpm_limit": 60, "max_parallel_requests": 5, "max_files": 10,
         "max_storage_bytes": 1 << 40, "max_upload_bytes_per_day": 7,
         "max_download_bytes_per_day": 8, "file_expiry_seconds": 3600,
+        "max_active_batches": 9, "max_batch_lines_per_day": 10,
     }  # fmt: skip
     key = gw.new_key(**fields)
     info = gw.admin("GET", "/key/info", params={"key": key}).json()["info"]

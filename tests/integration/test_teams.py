@@ -16,6 +16,7 @@ EVERYTHING = {
     "default_provider": "up", "max_file_bytes": 1000, "max_files": 10,
     "max_storage_bytes": 1 << 40, "max_upload_bytes_per_day": 7,
     "max_download_bytes_per_day": 8, "file_expiry_seconds": 3600,
+    "max_active_batches": 9, "max_batch_lines_per_day": 10,
 }  # fmt: skip
 
 

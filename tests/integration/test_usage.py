@@ -9,6 +9,7 @@ from test_teams import info_of, new_team
 LIMITS = {
     "max_files": 10, "max_storage_bytes": 1000, "max_upload_bytes_per_day": 2000,
     "max_download_bytes_per_day": 3000, "rpm_limit": 600, "max_parallel_requests": 7,
+    "max_active_batches": 3, "max_batch_lines_per_day": 100,
 }  # fmt: skip
 TEAM_LIMITS = {"max_files": 5, "max_storage_bytes": 900}
 

@@ -1,5 +1,7 @@
 /* job_delete.c -- all files of an owner go.
  *
+ * Its batches go first (phase 0), as they may make more.
+ *
  * In rounds through all that there are: the first deletes what can be, each of
  * the next what failed before, until nothing is left or JOB_TRIES_MAX rounds
  * were not enough. What counts as done is what is not there any more, so that a
@@ -125,6 +127,8 @@ void job_delete_step(struct job_step *s)
     if (s->job->total < 0)
         s->call =
             file_store_count(s->sv->redis, job_arg(s, "owner"), on_total, s);
+    else if (s->job->phase == 0)
+        job_delete_batches_step(s);
     else
         ask_page(s);
 }

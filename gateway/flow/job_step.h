@@ -123,6 +123,9 @@ bool job_does_with_orphans(const struct job_step *s, const char *what);
  * when there is no more. */
 void job_mend(struct job_step *s, void (*none_left)(struct job_step *s));
 
+/* job_delete_batches.c: a step of a deletion, until the phase is another. */
+void job_delete_batches_step(struct job_step *s);
+
 /* The kinds. */
 void job_delete_step(struct job_step *s);
 void job_import_step(struct job_step *s);

@@ -120,12 +120,25 @@ void crypto_hash_add(struct crypto_hash *h, const void *p, size_t n)
     hash_add(h->ctx, p, n);
 }
 
+struct crypto_hash *crypto_hash_new_md5(void)
+{
+    struct crypto_hash *h = xmalloc(sizeof(*h));
+
+    h->ctx = new_ctx();
+    if (EVP_DigestInit_ex2(h->ctx, EVP_md5(), NULL))
+        return h;
+    crypto_hash_free(h);
+    return NULL;
+}
+
 void crypto_hash_finish(struct crypto_hash *h, char hex[CRYPTO_SHA256_HEX + 1])
 {
+    size_t n = (size_t)EVP_MD_CTX_get_size(h->ctx);
     unsigned char bytes[CRYPTO_SHA256_BYTES];
 
+    ASSERT(n <= sizeof(bytes));
     hash_end(h->ctx, bytes);
-    crypto_hex(bytes, sizeof(bytes), hex);
+    crypto_hex(bytes, n, hex);
     crypto_hash_free(h);
 }
 

@@ -17,6 +17,9 @@ void crypto_sha256_hex(struct str data, char out[CRYPTO_SHA256_HEX + 1]);
 /* Incremental, for bodies. Owned by the caller, ended by one of the two. */
 struct crypto_hash;
 struct crypto_hash *crypto_hash_new(void) MUSTCHECK;
+/* The same with MD5, 32 digits in the end: it protects against accidents alone.
+ * NULL where the library is not allowed to. */
+struct crypto_hash *crypto_hash_new_md5(void) MUSTCHECK;
 void crypto_hash_add(struct crypto_hash *h, const void *p, size_t n);
 void crypto_hash_finish(struct crypto_hash *h, char hex[CRYPTO_SHA256_HEX + 1]);
 void crypto_hash_free(struct crypto_hash *h);

@@ -92,6 +92,18 @@ static void one_shots_do_not_disturb_a_running_hash(void **state)
     assert_string_equal(hex, vectors[1].hex);
 }
 
+static void md5_hashes_right(void **state)
+{
+    struct crypto_hash *h = crypto_hash_new_md5();
+    char hex[CRYPTO_SHA256_HEX + 1];
+
+    (void)state;
+    crypto_hash_add(h, "a", 1);
+    crypto_hash_add(h, "bc", 2);
+    crypto_hash_finish(h, hex);
+    assert_string_equal(hex, "900150983cd24fb0d6963f7d28e17f72");
+}
+
 static void a_hash_may_be_dropped(void **state)
 {
     struct crypto_hash *h = crypto_hash_new();
@@ -299,6 +311,7 @@ int main(void)
         cmocka_unit_test(a_hash_in_pieces_is_the_hash_of_the_whole),
         cmocka_unit_test(a_million_letters_hash_right),
         cmocka_unit_test(one_shots_do_not_disturb_a_running_hash),
+        cmocka_unit_test(md5_hashes_right),
         cmocka_unit_test(a_hash_may_be_dropped),
         cmocka_unit_test(threads_hash_side_by_side),
         cmocka_unit_test(random_bytes_fill_all_and_no_more),

@@ -106,6 +106,9 @@ static unsigned caps_of(const struct provider_conf *c)
         caps |= PROV_NO_LATE_EXPIRY;
     if (entra_is_used(&z->entra))
         caps |= PROV_CAN_GRANT;
+    /* The v1 API has no uploads in parts. */
+    if (is_dated(z))
+        caps |= PROV_CAN_UPLOADS;
     return caps;
 }
 
@@ -327,7 +330,8 @@ const struct provider_type provider_azure = {
     .systems = "Azure OpenAI, dated api-version and v1",
     .caps = PROV_CAN_ALL | PROV_CAN_BATCH | PROV_OPENAI_BATCH | PROV_FORM |
             PROV_STRICT_FORM | PROV_NO_LATE_EXPIRY | PROV_NEEDS_LENGTH |
-            PROV_HAS_RANGE | PROV_HAS_STATUS | PROV_CAN_GRANT,
+            PROV_HAS_RANGE | PROV_HAS_STATUS | PROV_CAN_GRANT |
+            PROV_CAN_UPLOADS,
     .section = &section,
     .state_size = sizeof(struct azure_state),
     .check = check,

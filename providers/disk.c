@@ -153,8 +153,8 @@ const struct provider_type provider_disk = {
     .name = "disk",
     .systems = "a local directory: the embedded default, for clusters without "
                "a Files API",
-    .caps =
-        PROV_CAN_ALL | PROV_OPENAI_BATCH | PROV_NAMES_OBJECT | PROV_HAS_RANGE,
+    .caps = PROV_CAN_ALL | PROV_OPENAI_BATCH | PROV_NAMES_OBJECT |
+            PROV_HAS_RANGE | PROV_HOLDS_PARTS,
     .section = &section,
     .state_size = sizeof(struct disk_state),
     .check = check,

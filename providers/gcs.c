@@ -28,7 +28,8 @@
 static unsigned caps_of(const struct provider_conf *c)
 {
     const struct gcs_conf *o = c->own;
-    unsigned caps = PROV_CAN_ALL | PROV_NAMES_OBJECT | PROV_HAS_RANGE;
+    unsigned caps =
+        PROV_CAN_ALL | PROV_NAMES_OBJECT | PROV_HAS_RANGE | PROV_HOLDS_PARTS;
 
     if (!strcmp(c->type->name,
                 "gcs")) /* a store; Vertex has lines of its own */
@@ -485,7 +486,8 @@ static const struct conf_section vertex_section = {
 };
 
 #define CAPS                                                                   \
-    (PROV_CAN_ALL | PROV_CAN_GRANT | PROV_NAMES_OBJECT | PROV_HAS_RANGE)
+    (PROV_CAN_ALL | PROV_CAN_GRANT | PROV_NAMES_OBJECT | PROV_HOLDS_PARTS |    \
+     PROV_HAS_RANGE)
 #define TYPE                                                                   \
     .state_size = sizeof(struct gcs_state), .check = check,                    \
     .caps_of = caps_of, .next = next, .reply = reply, .broken = gcs_broken,    \

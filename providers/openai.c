@@ -62,6 +62,8 @@ static unsigned operation_of(const char *name)
 
     if (str_eq_c(str_of(name), "batch"))
         return PROV_CAN_BATCH;
+    if (str_eq_c(str_of(name), "uploads"))
+        return PROV_CAN_UPLOADS;
     for (code = 0; code < PROV_GRANT; code++)
         if (str_eq_c(str_of(name), prov_opcode_name(code)))
             return 1u << code;
@@ -79,6 +81,8 @@ static unsigned operations_of(const struct openai_conf *o)
     if (o->operations.n)
         return caps;
     caps = v->operations ? v->operations : PROV_CAN_ALL;
+    if (v->has_uploads)
+        caps |= PROV_CAN_UPLOADS;
     return v->no_batches ? caps : caps | PROV_CAN_BATCH;
 }
 
@@ -304,7 +308,7 @@ static void finish(struct prov_op *op)
     }
     heed_status(o, &op->file);
     forget_purpose(o, &op->file);
-    if (op->code == PROV_CREATE)
+    if (op->code == PROV_CREATE || op->code == PROV_UPLOAD_COMPLETE)
         add_end(op);
 }
 
@@ -339,7 +343,8 @@ static enum gw_err check_operations(const struct openai_conf *o,
         if (!operation_of(o->operations.v[i]))
             return err_set(e, GW_INVALID_VALUE,
                            "'operations' does not know '%s'; it may hold "
-                           "create, get, list, delete, content, batch",
+                           "create, get, list, delete, content, batch, "
+                           "uploads",
                            o->operations.v[i]);
     return GW_OK;
 }
@@ -422,7 +427,7 @@ static const struct conf_key keys[] = {
      .def = "Bearer", .help = "the word before it; \"\": none"},
     {.name = "operations", .type = CONF_STR_LIST, .offset = AT(operations),
      .help = "what it can do: any of create, get, list, delete, content, "
-             "batch; empty: what the vendor can"},
+             "batch, uploads; empty: what the vendor can"},
     {.name = "trailing_slash", .type = CONF_ENUM, .offset = AT(trailing_slash),
      .choices = slash_choices,
      .help = "whether uploads and lists go to /files/"},
@@ -491,8 +496,8 @@ const struct provider_type provider_openai = {
                "Perplexity, Cerebras, DigitalOcean, vLLM production-stack, "
                "AIBrix, Llama Stack, Doubleword, any OpenAI-compatible server",
     .caps = PROV_CAN_ALL | PROV_CAN_BATCH | PROV_OPENAI_BATCH | PROV_FORM |
-            PROV_NEEDS_LENGTH | PROV_NEEDS_FIELDS | PROV_HAS_RANGE |
-            PROV_HAS_STATUS | PROV_NO_LATE_EXPIRY,
+            PROV_CAN_UPLOADS | PROV_NEEDS_LENGTH | PROV_NEEDS_FIELDS |
+            PROV_HAS_RANGE | PROV_HAS_STATUS | PROV_NO_LATE_EXPIRY,
     .section = &section,
     .state_size = sizeof(struct openai_state),
     .check = check,

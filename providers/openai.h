@@ -46,6 +46,10 @@ enum gw_err openai_read(struct prov_op *op, const struct openai_wire *w,
                         const struct http_res *res,
                         struct gw_error *e) MUSTCHECK;
 
+/* The Content-Type of a form: a client's boundary may hold characters that need
+ * quotes in a header. */
+struct str openai_form_type(struct arena *a, struct str boundary) MUSTCHECK;
+
 /* The provider's word for a purpose of a client's, by a map of theirs by ours;
  * STR_NULL when it has none. */
 struct str openai_their_purpose(const struct conf_pair *map, size_t n,

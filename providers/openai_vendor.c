@@ -32,13 +32,14 @@ static const char *const models[] = {"model", "target_model_names", NULL};
     X("openai",                                                                \
       .base_url = "https://api.openai.com/v1",                                 \
       .expiry = OPENAI_EXPIRY_BRACKETS, .has_status = true,                    \
-      .paging = OPENAI_PAGING_CURSOR)                                          \
+      .has_uploads = true, .paging = OPENAI_PAGING_CURSOR)                     \
     X("nebius",                                                                \
       .base_url = "https://api.tokenfactory.nebius.com/v1",                    \
       .needs_length = true)                                                    \
     X("kluster",                                                               \
       .base_url = "https://api.kluster.ai/v1",                                 \
-      .operations = CREATE | CONTENT, .needs_length = true)                    \
+      .operations = CREATE | CONTENT, .has_uploads = true,                     \
+      .needs_length = true)                                                    \
     X("aqueduct", .has_status = true)                                          \
     X("litellm",                                                               \
       .expiry = OPENAI_EXPIRY_BRACKETS, .has_status = true,                    \
@@ -148,6 +149,8 @@ static void add_rest(struct buf *out, const struct openai_vendor *v)
 {
     if (v->no_batches)
         buf_add_c(out, "; no batches");
+    if (v->has_uploads)
+        buf_add_c(out, "; uploads in parts");
     if (v->upload == OPENAI_UPLOAD_PRESIGNED)
         buf_add_c(out, "; upload: presigned");
     if (v->upload_to)

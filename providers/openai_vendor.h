@@ -25,6 +25,7 @@ struct openai_vendor {
     const char *base_url;  /* NULL: there is no such place, all run their own */
     unsigned operations;   /* or-ed prov_cap; 0: all */
     bool no_batches;       /* of OpenAI's kind */
+    bool has_uploads;      /* takes files in parts, as OpenAI does */
     bool has_slash;        /* the collection is /files/ */
     const char *upload_to; /* path of uploads; NULL: the collection */
     enum openai_upload upload;

@@ -4,6 +4,7 @@
 #include "gateway/codec/mime.h"
 #include "gateway/codec/url.h"
 #include "providers/openai_batch.h"
+#include "providers/openai_uploads.h"
 #include "providers/prov_util.h"
 
 /* One request and one response per operation. An upload is a form:
@@ -136,8 +137,7 @@ static void add_body(struct prov_op *op, const struct openai_wire *w,
     http_req_add_mem(req, taken(op->arena, &form));
 }
 
-/* A client's boundary may hold characters that need quotes in a header. */
-static struct str form_type(struct arena *a, struct str boundary)
+struct str openai_form_type(struct arena *a, struct str boundary)
 {
     const char *quote = prov_is_field_name(boundary) ? "" : "\"";
 
@@ -150,7 +150,7 @@ static void describe_create(struct prov_op *op, const struct openai_wire *w,
 {
     describe_collection(op, w, "POST", STR(""), x);
     prov_field(op, x, "Content-Type",
-               form_type(op->arena, op->upload.boundary));
+               openai_form_type(op->arena, op->upload.boundary));
     add_body(op, w, &x->http);
 }
 
@@ -202,6 +202,12 @@ void openai_describe(struct prov_op *op, const struct openai_wire *w,
     case PROV_BATCH_CANCEL:
         openai_batch_describe(op, query_of(op, w, STR("")),
                               w->expiry != OPENAI_EXPIRY_NONE, x);
+        return;
+    case PROV_UPLOAD_CREATE:
+    case PROV_UPLOAD_PART:
+    case PROV_UPLOAD_COMPLETE:
+    case PROV_UPLOAD_CANCEL:
+        openai_uploads_describe(op, w, query_of(op, w, STR("")), x);
         return;
     default:
         BUG("no such operation: %d", (int)op->code);
@@ -307,6 +313,22 @@ static struct str next_token(const struct prov_op *op, const struct json *v,
     return str_eq(next, op->list_cursor) ? STR("") : next;
 }
 
+static enum gw_err read_upload(struct prov_op *op, const struct openai_wire *w,
+                               const struct http_res *res, struct gw_error *e)
+{
+    const struct json *v;
+
+    if (!is_2xx(res)) {
+        prov_http_error(op, res, e);
+        return openai_uploads_refused(op, e);
+    }
+    /* Of a cancellation the status alone matters. */
+    if (op->code == PROV_UPLOAD_CANCEL)
+        return GW_OK;
+    v = answer(op, w, res, e);
+    return v ? openai_uploads_read(op, v, e) : e->err;
+}
+
 /* The cursor is the last element's id, or told. A server that ignores it sends
  * the same page for ever: one that holds the cursor itself is therefore
  * dropped, and ends the list. */
@@ -350,6 +372,8 @@ enum gw_err openai_read(struct prov_op *op, const struct openai_wire *w,
 {
     if (op->code == PROV_CONTENT)
         return read_content(op, res, e);
+    if ((1u << op->code) & PROV_CAN_UPLOADS)
+        return read_upload(op, w, res, e);
     if (!is_2xx(res))
         return prov_http_error(op, res, e);
     /* Of a deletion's answer the status alone can be trusted: bodies are

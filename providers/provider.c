@@ -22,7 +22,11 @@ const char *prov_opcode_name(enum prov_opcode code)
         [PROV_GRANT] = "grant",
         [PROV_BATCH_CREATE] = "batch_create",
         [PROV_BATCH_GET] = "batch_get",
-        [PROV_BATCH_CANCEL] = "batch_cancel"};
+        [PROV_BATCH_CANCEL] = "batch_cancel",
+        [PROV_UPLOAD_CREATE] = "upload_create",
+        [PROV_UPLOAD_PART] = "upload_part",
+        [PROV_UPLOAD_COMPLETE] = "upload_complete",
+        [PROV_UPLOAD_CANCEL] = "upload_cancel"};
 
     return names[code];
 }

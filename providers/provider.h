@@ -32,6 +32,10 @@ enum prov_opcode {
     PROV_BATCH_CREATE,
     PROV_BATCH_GET,
     PROV_BATCH_CANCEL,
+    PROV_UPLOAD_CREATE, /* OpenAI's Uploads API: a file in parts */
+    PROV_UPLOAD_PART,
+    PROV_UPLOAD_COMPLETE, /* makes a file, as PROV_CREATE does */
+    PROV_UPLOAD_CANCEL,
     PROV_OPCODES /* at most 20: prov_cap has other bits behind them */
 };
 
@@ -50,6 +54,9 @@ enum prov_cap {
     /* It runs batches over its files. */
     PROV_CAN_BATCH =
         1 << PROV_BATCH_CREATE | 1 << PROV_BATCH_GET | 1 << PROV_BATCH_CANCEL,
+    /* It takes files in parts, each of which it names. */
+    PROV_CAN_UPLOADS = 1 << PROV_UPLOAD_CREATE | 1 << PROV_UPLOAD_PART |
+                       1 << PROV_UPLOAD_COMPLETE | 1 << PROV_UPLOAD_CANCEL,
     /* The upload is a form: the client's own framing of the file and of what
      * follows it may be relayed as it came, under the client's boundary. */
     PROV_FORM = 1 << 20,
@@ -75,6 +82,9 @@ enum prov_cap {
     PROV_OPENAI_BATCH = 1 << 28,
     /* A new batch has one model, which must be told: op->batch_model. */
     PROV_BATCH_MODEL = 1 << 29,
+    /* It keeps whatever bytes come under op->object_name, and hands the same
+     * out: parts of files may be held there. */
+    PROV_HOLDS_PARTS = 1 << 30,
 };
 
 struct provider_type;
@@ -144,12 +154,14 @@ struct prov_op {
     void *state;               /* conf->type->state_size zeroed bytes */
     int64_t now_s;             /* wall clock, at every next() and reply() */
     struct prov_grant grant;   /* PROV_CAN_GRANT: to be used; or made */
-    struct str upstream_id;    /* get, delete, content; a batch's; for a new
-                                  batch that of the file that it reads */
+    struct str upstream_id;    /* get, delete, content; a batch's; an upload's;
+                                  for a new batch that of the file that it
+                                  reads */
     struct str shown_id;       /* stands for upstream_id in messages: our id;
                                   "" when there is none */
     struct str object_name;    /* create, batch_create: the ULID of our id */
-    struct prov_upload upload; /* create */
+    struct prov_upload upload; /* create; upload_create (stream_len: of the
+                                  whole), upload_part */
     struct str piece;          /* what PROV_READ read; until the next one */
     bool is_last_piece;        /* the stream ends with it */
     int64_t range_first;       /* content: -1 none */
@@ -161,15 +173,21 @@ struct prov_op {
     const struct json *batch_request;
     struct str batch_model; /* batch_create: as the provider calls it; "" is
                                not known */
+    /* upload_complete: the provider's ids in the order of the file, and the
+     * MD5 of the whole in hex, or "". */
+    const struct str *part_ids;
+    size_t nparts;
+    struct str md5;
     struct str list_cursor; /* list: "" is the first page */
 
-    struct file_obj file;  /* create, get: the provider's object, id is
-                              the provider's */
+    struct file_obj file;  /* create, upload_complete, get: the provider's
+                              object, id is the provider's */
     struct file_obj *list; /* list: one page */
     size_t nlist;
     struct str next_cursor;  /* list: "" when it was the last page */
     struct str content_type; /* content: what the provider said */
     struct batch_obj batch;  /* batch_…: ids are the provider's */
+    struct str made_id;      /* upload_create, upload_part: the provider's */
 };
 
 enum prov_step {
@@ -240,7 +258,7 @@ static inline unsigned provider_caps(const struct provider_conf *c)
 }
 
 /* "create", "get", "list", "delete", "content", "grant", "batch_create",
- * "batch_get", "batch_cancel". */
+ * "batch_get", "batch_cancel", "upload_create" and so on. */
 const char *prov_opcode_name(enum prov_opcode code);
 
 #endif

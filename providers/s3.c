@@ -34,7 +34,8 @@ struct s3_state {
 static unsigned caps_of(const struct provider_conf *c)
 {
     const struct s3_conf *o = c->own;
-    unsigned caps = PROV_CAN_ALL | PROV_NAMES_OBJECT | PROV_HAS_RANGE;
+    unsigned caps =
+        PROV_CAN_ALL | PROV_NAMES_OBJECT | PROV_HAS_RANGE | PROV_HOLDS_PARTS;
 
     if (!strcmp(c->type->name,
                 "s3")) /* a store; Bedrock has lines of its own */
@@ -362,7 +363,8 @@ static bool undo(struct prov_op *op, struct prov_exchange *x)
 /* --- the types --- */
 
 #define CAPS                                                                   \
-    (PROV_CAN_ALL | PROV_NAMES_OBJECT | PROV_HAS_RANGE | PROV_CAN_GRANT)
+    (PROV_CAN_ALL | PROV_NAMES_OBJECT | PROV_HOLDS_PARTS | PROV_HAS_RANGE |    \
+     PROV_CAN_GRANT)
 #define COMMON                                                                 \
     .state_size = sizeof(struct s3_state), .check = s3_check,                  \
     .caps_of = caps_of, .next = next, .reply = reply, .broken = broken,        \

@@ -4,8 +4,8 @@
  *     --- faults            expected: why that configuration is refused; or
  *     --- caps              expected, optional: what the instance can do
  *     --- operation         create, get, list, delete, content, grant or
- *                           batch_…, then what it knows, "key: value" (see
- * read_operation())
+ *                           batch_… or upload_…, then what it knows, as
+ *                           "key: value" (see read_operation())
  *     --- request N         expected: the exchange that the provider describes
  *     --- response N        what it is answered; "broken ERROR" when it failed
  *                           on the way
@@ -121,6 +121,8 @@ static const struct {
     {PROV_NO_LATE_EXPIRY, "no_late_expiry"},
     {PROV_OPENAI_BATCH,   "openai_batch"},
     {PROV_BATCH_MODEL,    "batch_model"},
+    {PROV_CAN_UPLOADS,    "uploads"},
+    {PROV_HOLDS_PARTS,    "holds_parts"},
     /* clang-format on */
 };
 
@@ -137,7 +139,7 @@ static void output_caps(struct golden_case *c, const struct provider_conf *conf)
     buf_init(&b, TEXT_MAX);
     buf_printf(&b, "namespace: %s\n", conf->ns);
     for (i = 0; i < COUNTOF(cap_names); i++)
-        if (caps & cap_names[i].cap)
+        if ((caps & cap_names[i].cap) == cap_names[i].cap)
             buf_printf(&b, "%s\n", cap_names[i].name);
     golden_output(c, "caps", &b);
 }
@@ -167,6 +169,19 @@ static void read_upload(struct golden_case *c, struct str lines,
     u->lines = golden_number(c, lines, "lines", -1);
 }
 
+/* "one, two" */
+static void read_parts(struct golden_case *c, struct str lines,
+                       struct prov_op *op)
+{
+    struct str text = text_or_empty(c, lines, "part_ids"), part;
+    struct str *ids = arena_alloc(c->arena, (text.n + 1) * sizeof(*ids));
+
+    while (str_next(&text, ',', &part))
+        ids[op->nparts++] = str_trim(part);
+    op->part_ids = ids;
+    op->md5 = text_or_empty(c, lines, "md5");
+}
+
 static void read_operation(struct golden_case *c, struct str lines,
                            struct prov_op *op)
 {
@@ -191,6 +206,7 @@ static void read_operation(struct golden_case *c, struct str lines,
     op->grant.key_id = text_or_empty(c, lines, "key_id");
     op->grant.secret = text_or_empty(c, lines, "secret");
     read_upload(c, lines, &op->upload);
+    read_parts(c, lines, op);
     if (!golden_line(&lines, &word))
         word = STR("");
     for (code = 0; code < PROV_OPCODES; code++)
@@ -411,7 +427,11 @@ static void show_result(struct buf *b, const struct prov_op *op)
 {
     size_t i;
 
-    if (op->code == PROV_CREATE || op->code == PROV_GET)
+    show_line(b, "made", op->made_id);
+    if (op->code == PROV_UPLOAD_CANCEL)
+        buf_add_c(b, "cancelled\n");
+    if (op->code == PROV_CREATE || op->code == PROV_GET ||
+        op->code == PROV_UPLOAD_COMPLETE)
         show_object(b, &op->file);
     else if (op->code == PROV_DELETE)
         buf_add_c(b, "deleted\n");

@@ -85,6 +85,9 @@
 #define LIMIT_SCAN_DEPTH 512u /* brackets within brackets; a multiple of 64 */
 #define LIMIT_BATCH_NAME_BYTES (4 * KIB) /* a model's name, quoted */
 
+/* --- uploads in parts --- */
+#define LIMIT_UPLOAD_PARTS 2000 /* of one upload: 8 GB in parts of 4 MB */
+
 /* --- client connections --- */
 #define LIMIT_BACKLOG 1024         /* not yet accepted, per listener */
 #define LIMIT_ACCEPT_PAUSE_MS 100  /* after running out of descriptors */

@@ -34,6 +34,7 @@ static const char *const kinds[] = {
     [JOURNAL_UPLOAD] = "upload",
     [JOURNAL_DELETE] = "delete",
     [JOURNAL_BATCH] = "batch",
+    [JOURNAL_PARTS] = "parts",
 };
 
 /* What the calls remember (redis_room). */

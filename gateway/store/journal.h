@@ -19,10 +19,15 @@
 #include "gateway/store/file_record.h"
 #include "gateway/store/redis.h"
 
-enum journal_kind { JOURNAL_UPLOAD, JOURNAL_DELETE, JOURNAL_BATCH };
+enum journal_kind {
+    JOURNAL_UPLOAD,
+    JOURNAL_DELETE,
+    JOURNAL_BATCH,
+    JOURNAL_PARTS /* an upload in parts, while it lives */
+};
 struct journal_entry {
     enum journal_kind kind;
-    struct str id; /* the id of ours: a file's, or a batch's */
+    struct str id; /* the id of ours: a file's, a batch's, an upload's */
     struct str owner, key_hash;
     struct str provider;
     struct str upstream_id; /* where the provider lets us name it; else "" */

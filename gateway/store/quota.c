@@ -24,6 +24,8 @@ static const struct redis_script hold_script = REDIS_SCRIPT(quota_hold);
 static const struct redis_script extend_script = REDIS_SCRIPT(quota_extend);
 static const struct redis_script settle_script = REDIS_SCRIPT(quota_settle);
 static const struct redis_script release_script = REDIS_SCRIPT(quota_release);
+static const struct redis_script move_script = REDIS_SCRIPT(quota_move);
+static const struct redis_script back_script = REDIS_SCRIPT(quota_move_back);
 static const struct redis_script forget_script = REDIS_SCRIPT(quota_forget);
 static const struct redis_script add_script = REDIS_SCRIPT(quota_add);
 static const struct redis_script usage_script = REDIS_SCRIPT(quota_usage);
@@ -204,6 +206,35 @@ struct redis_call *quota_release(struct redis *r, struct str id,
 {
     return redis_tell_done(eval(r, redis_on_done, &release_script, 1, &id), fn,
                            arg);
+}
+
+struct redis_call *quota_move(struct redis *r, struct str from,
+                              const struct journal_entry *to, int64_t lease_ms,
+                              quota_done_callback *fn, void *arg)
+{
+    struct args a = {.n = 0};
+    struct redis_call *c;
+    struct buf text;
+
+    buf_init(&text, LIMIT_JSON_TEXT_BYTES);
+    journal_encode(&text, to);
+    add_str(&a, from);
+    add_str(&a, to->id);
+    add_int(&a, lease_ms);
+    add_str(&a, buf_str(&text));
+    c = eval(r, redis_on_done, &move_script, a.n, a.v);
+    buf_release(&text);
+    return redis_tell_done(c, fn, arg);
+}
+
+struct redis_call *quota_move_back(struct redis *r, struct str from,
+                                   struct str to, quota_done_callback *fn,
+                                   void *arg)
+{
+    struct str args[] = {from, to};
+
+    return redis_tell_done(
+        eval(r, redis_on_done, &back_script, COUNTOF(args), args), fn, arg);
 }
 
 struct redis_call *quota_forget(struct redis *r, struct str file_id,

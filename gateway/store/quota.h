@@ -117,6 +117,17 @@ struct redis_call *quota_settle(struct redis *r, struct str id,
  * hold. */
 struct redis_call *quota_release(struct redis *r, struct str id,
                                  quota_done_callback *fn, void *arg);
+/* What is held under `from` is held under to->id, with this entry and lease,
+ * from now on; lease and entry of `from` stay. changed is false when nothing
+ * was held. */
+struct redis_call *quota_move(struct redis *r, struct str from,
+                              const struct journal_entry *to, int64_t lease_ms,
+                              quota_done_callback *fn, void *arg);
+/* Back again; lease and entry of `from` end. Where the entry of `to` has ended
+ * meanwhile it is released. */
+struct redis_call *quota_move_back(struct redis *r, struct str from,
+                                   struct str to, quota_done_callback *fn,
+                                   void *arg);
 /* The file is gone at its provider and has no record any more: it does not
  * count any longer, and hold and journal entry of that id end. changed: it was
  * counted. */

@@ -23,6 +23,11 @@
  *  fm:{o:<owner>}:b:<batch id>                string  batch record, JSON                    batches.keep     batch_store
  *  fm:{o:<owner>}:bidx                        zset 0  "<ulid> <batch id>": all             with the record  batch_store
  *  fm:{o:<owner>}:bidx:v:<provider>           zset 0  the same, of one provider            with the record  batch_store
+ *  fm:{o:<owner>}:u:<upload id>               hash    record, state, bytes, stored, ends,
+ *                                                     lease, file                          UPLOAD_KEPT_MS   upload_store
+ *  fm:{o:<owner>}:up:<upload id>              hash    part id -> "<bytes> <upstream id>"   with the upload  upload_store
+ *  fm:{o:<owner>}:uw:<upload id>              hash    part id -> "<until ms> <bytes>
+ *                                                     <object>": those under way           with the upload  upload_store
  *
  *  fm:{expiry}                                zset    "<owner> <file id>", score it ends (s) with the record  expiry
  *
@@ -71,6 +76,9 @@
 #define SCHEMA_BATCH "fm:{o:%}:b:%"
 #define SCHEMA_BATCH_INDEX "fm:{o:%}:bidx"
 #define SCHEMA_BATCH_PROVIDER "fm:{o:%}:bidx:v:%"
+#define SCHEMA_UPLOAD "fm:{o:%}:u:%"
+#define SCHEMA_UPLOAD_PARTS "fm:{o:%}:up:%"
+#define SCHEMA_UPLOAD_UNDER_WAY "fm:{o:%}:uw:%"
 #define SCHEMA_UPSTREAM "fm:{u:%}:%"
 /* What all that begin with {gw} do; scripts/include/counters.lua knows the
  * names behind it of what it counts. */

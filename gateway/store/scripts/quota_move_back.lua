@@ -1,0 +1,17 @@
+-- Back to where quota_move took it from, if its entry is still there; else it is
+-- released. Lease and entry of the other one end.
+-- KEYS: see counters.lua
+-- ARGV: from, to
+-- 1 when it is back.
+-- include counters
+local from, to = ARGV[1], ARGV[2]
+local text = redis.call('HGET', HOLDS, from)
+if not text or redis.call('HEXISTS', ENTRIES, to) == 0
+   or redis.call('HEXISTS', HOLDS, to) == 1 then
+    end_hold(from)
+    return 0
+end
+redis.call('HSET', HOLDS, to, text)
+redis.call('HDEL', HOLDS, from)
+end_hold(from)
+return 1

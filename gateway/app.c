@@ -230,6 +230,7 @@ static void clean_directories(struct app *a)
         if (dir)
             file_io_clean(dir);
     }
+    file_io_clean(disk_directory(a->settings->uploads.own));
 }
 
 static enum gw_err probe_addresses(const struct settings *s, struct gw_error *e)

@@ -111,6 +111,18 @@ static const struct conf_section batches_section = {
         {0}},
 };
 
+static const struct conf_section uploads_section = {
+    .size = sizeof(struct settings_uploads),
+    .keys = (const struct conf_key[]){
+        {.name = "max_part_bytes", .type = CONF_SIZE, .offset = IN(settings_uploads, max_part_bytes), .def = "64MB", .min = 1,
+         .help = "largest part"},
+        {.name = "lifetime", .type = CONF_DURATION, .offset = IN(settings_uploads, life_ms), .def = "1h", .min = 500, .max = 86400000,
+         .help = "an upload that is not complete by then ends, and its parts go"},
+        {.name = "hold", .type = CONF_STR, .offset = IN(settings_uploads, hold),
+         .help = "the provider (of type disk, s3, bedrock, gcs or vertex) that holds the parts of files for providers that do not take parts; empty: the file's own where it is of these types, else a directory in data_dir"},
+        {0}},
+};
+
 static const struct conf_section key_section = {
     .size = sizeof(struct settings_key),
     .keys = (const struct conf_key[]){
@@ -150,6 +162,7 @@ static const struct conf_section settings_section = {
          .help = "hash every upload (SHA-256 in the file object); costs as much CPU as the transfer"},
         {.name = "batch_check", .type = CONF_SECTION, .offset = AT(batch_check), .sub = &batch_check_section, .help = "batch files are checked while they are uploaded"},
         {.name = "batches", .type = CONF_SECTION, .offset = AT(batches), .sub = &batches_section, .help = "what runs at providers"},
+        {.name = "uploads", .type = CONF_SECTION, .offset = AT(uploads), .sub = &uploads_section, .help = "files that come in parts"},
         {.name = "providers", .type = CONF_SECTIONS, .offset = AT(providers), .sub = &provider_conf_section,
          .help = "where files go, by name; empty: `local`, a directory in data_dir",
          .example =
@@ -211,6 +224,8 @@ static const struct conf_section settings_section = {
 /* clang-format on */
 
 #define MASTER_KEY_MIN 16
+/* In the log and the metrics. */
+#define UPLOADS_OWN ".parts"
 
 static void put_list(struct json_out *j, const char *name,
                      const struct conf_strs *list)
@@ -349,6 +364,19 @@ static void check_model_names(const struct settings *s, const char *file,
     }
 }
 
+/* Parts go where any bytes may lie, and come back as they were. */
+static void check_hold(const struct settings *s, const char *file,
+                       struct buf *faults)
+{
+    const struct provider_conf *p =
+        settings_provider(s, str_of(s->uploads.hold));
+
+    if (s->uploads.hold[0] && !(p && (provider_caps(p) & PROV_HOLDS_PARTS)))
+        fault(faults, file, 1, 1,
+              "'uploads.hold' must name a provider of type disk, s3, bedrock, "
+              "gcs or vertex");
+}
+
 /* What only the whole tells. */
 static void check_whole(struct settings *s, const char *file,
                         struct buf *faults)
@@ -370,44 +398,57 @@ static void check_whole(struct settings *s, const char *file,
     check_origins(s, file, faults);
     check_namespaces(s, file, faults);
     check_model_names(s, file, faults);
+    check_hold(s, file, faults);
     make_fixed_keys(s, file, faults);
 }
 
-/* The directory of the local provider, as one would write it. */
-static struct str double_dollars(struct arena *a, const char *data_dir)
+/* A directory below data_dir, as one would write it. */
+static struct str double_dollars(struct arena *a, const char *data_dir,
+                                 const char *name)
 {
     struct str out = STR("");
 
     for (const char *p = data_dir; *p; p++)
         out =
             arena_printf(a, "%.*s%s%c", STR_ARG(out), *p == '$' ? "$" : "", *p);
-    return arena_printf(a, "%.*s/files", STR_ARG(out));
+    return arena_printf(a, "%.*s/%s", STR_ARG(out), name);
 }
 
-/* Without any provider there is one: the embedded default. */
-static void add_local_provider(struct arena *a, struct settings *s)
+/* A provider of that name over a directory of that name in data_dir. */
+static struct conf_items local_provider(struct arena *a,
+                                        const struct settings *s,
+                                        const char *name, const char *dir)
 {
     struct settings *with;
     struct buf text, ignored;
     struct json_out j;
 
-    if (s->providers.n)
-        return;
     buf_init(&text, 64 * KIB);
     buf_init(&ignored, 64 * KIB);
     /* JSON is YAML, and quotes whatever the path may hold; a dollar is written
      * twice, for it was expanded before. */
-    buf_add_c(&text, "{providers: {local: {type: disk, path: ");
+    buf_printf(&text, "{providers: {%s: {type: disk, path: ", name);
     json_out_init(&j, &text);
-    json_put_str(&j, NULL, double_dollars(a, s->data_dir));
+    json_put_str(&j, NULL, double_dollars(a, s->data_dir, dir));
     buf_add_c(&text, "}}, master_key: \"\"}");
     with =
         conf_parse(a, &settings_section, "defaults", buf_str(&text), &ignored);
     if (!with)
         BUG("embedded defaults: %.*s", STR_ARG(buf_str(&ignored)));
-    s->providers = with->providers;
     buf_release(&text);
     buf_release(&ignored);
+    return with->providers;
+}
+
+/* Without any provider there is one: the embedded default. And one that no
+ * request can name, for parts. */
+static void add_local_providers(struct arena *a, struct settings *s)
+{
+    struct conf_items own = local_provider(a, s, UPLOADS_OWN, "uploads");
+
+    s->uploads.own = own.v[0].data;
+    if (!s->providers.n)
+        s->providers = local_provider(a, s, "local", "files");
 }
 
 struct settings *config_load(const char *file, struct buf *faults)
@@ -424,7 +465,7 @@ struct settings *config_load(const char *file, struct buf *faults)
     }
     s->arena = a;
     atomic_init(&s->refs, 1);
-    add_local_provider(a, s);
+    add_local_providers(a, s);
     check_whole(s, name, faults);
     if (faults->n) {
         arena_free(a);

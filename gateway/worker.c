@@ -16,6 +16,7 @@
 #include "gateway/flow/sweeper.h"
 #include "gateway/flow/txn.h"
 #include "gateway/flow/undo.h"
+#include "gateway/flow/upload_end.h"
 
 /* How often a draining worker looks whether it is done. */
 #define DRAIN_TICK_MS 20
@@ -154,6 +155,7 @@ static void close_services(struct worker *w)
     loop_timer_release(&w->drain);
     grants_close(sv);
     undo_close(sv);
+    upload_end_close(sv);
     removal_close(sv);
     tally_close(sv->tally);
     auth_guard_free(sv->guard);

@@ -44,6 +44,7 @@ struct form {
     enum form_state state;
     struct multipart mp;
     const char *boundary;
+    const char *file_name; /* of the file's part */
     struct pipe *pipe;
 
     int64_t declared; /* Content-Length; -1: chunked */
@@ -114,10 +115,10 @@ static enum gw_err begin_file(struct form *f, const struct multipart_part *part)
     struct gw_error *e = &f->gone;
 
     if (f->state != FORM_HEAD)
-        return err_set_param(e, GW_INVALID_VALUE, "file",
-                             "the form has more than one 'file'");
+        return err_set_param(e, GW_INVALID_VALUE, f->file_name,
+                             "the form has more than one '%s'", f->file_name);
     if (part->filename.n > LIMIT_FILENAME_BYTES)
-        return err_set_param(e, GW_INVALID_VALUE, "file",
+        return err_set_param(e, GW_INVALID_VALUE, f->file_name,
                              "the file's name is longer than %d bytes",
                              LIMIT_FILENAME_BYTES);
     f->filename =
@@ -134,7 +135,7 @@ static enum gw_err on_part_begin(void *arg, const struct multipart_part *part)
     bool is_relayed = false;
 
     f->current = -1;
-    if (str_eq(part->name, STR("file")))
+    if (str_eq_c(part->name, f->file_name))
         return begin_file(f, part);
     for (size_t i = 0; i < COUNTOF(field_names); i++) {
         if (!str_eq_c(part->name, field_names[i].name))
@@ -168,7 +169,7 @@ static enum gw_err on_file_data(struct form *f, struct str data)
 {
     f->file_bytes += (int64_t)data.n;
     if (f->max_file_bytes && f->file_bytes > f->max_file_bytes)
-        return err_set_param(&f->gone, GW_FILE_TOO_LARGE, "file",
+        return err_set_param(&f->gone, GW_FILE_TOO_LARGE, f->file_name,
                              "the file is larger than the %lld bytes allowed",
                              (long long)f->max_file_bytes);
     if (f->hash)
@@ -247,8 +248,8 @@ static void end_in_head(struct form *f)
     struct gw_error e = {0};
 
     if (multipart_finish(&f->mp, &e) == GW_OK)
-        err_set_param(&e, GW_MISSING_PARAM, "file",
-                      "the form has no part named 'file'");
+        err_set_param(&e, GW_MISSING_PARAM, f->file_name,
+                      "the form has no part named '%s'", f->file_name);
     fail(f, &e);
 }
 
@@ -526,6 +527,7 @@ struct form *form_new(struct arena *a, struct loop *l, struct server_req *req,
     f->req = req;
     f->declared = server_req_head(req)->content_length;
     f->boundary = boundary;
+    f->file_name = "file";
     f->max_file_bytes = max_file_bytes;
     f->allowed = -1;
     f->ops = ops;
@@ -576,6 +578,11 @@ struct str form_filename(const struct form *f)
 struct str form_content_type(const struct form *f)
 {
     return f->content_type;
+}
+
+void form_name_file(struct form *f, const char *name)
+{
+    f->file_name = name;
 }
 
 void form_relay_tail(struct form *f, bool relays)

@@ -68,6 +68,8 @@ struct str form_get(const struct form *f, enum form_field field);
 struct str form_filename(const struct form *f);
 struct str form_content_type(const struct form *f);
 
+/* The part that is the file has this name, not "file". */
+void form_name_file(struct form *f, const char *name);
 void form_relay_tail(struct form *f, bool relays);
 /* How a tail that is relayed is changed. frames_anew: its parts keep no header
  * but their name; no_expiry: without expires_after. */

@@ -5,6 +5,7 @@
 #include "gateway/flow/job_step.h"
 
 #include "gateway/base/bug.h"
+#include "gateway/store/upload_store.h"
 
 #define IDS_PAGE 50
 
@@ -48,7 +49,7 @@ static bool is_wanted(const struct job_step *s, const struct file_obj *f)
 {
     struct str purpose = job_arg(s, "purpose"), prefix = job_arg(s, "prefix");
 
-    if (f->status == FILE_DELETED)
+    if (f->status == FILE_DELETED || upload_store_is_part(f->id))
         return false;
     if (purpose.n && f->purpose.n && !str_eq(purpose, f->purpose))
         return false;

@@ -19,6 +19,7 @@
 #include "gateway/base/clock.h"
 #include "gateway/store/audit.h"
 #include "gateway/store/schema.h"
+#include "gateway/store/upload_store.h"
 
 /* A file without a record may be one whose upload is not over. */
 #define ORPHAN_AGE_S 3600
@@ -305,7 +306,7 @@ static void look_at_file(struct job_item *i)
 
     i->step->job->done++;
     if (!at || at > clock_wall_s() - ORPHAN_AGE_S ||
-        i->file.status == FILE_DELETED) {
+        i->file.status == FILE_DELETED || upload_store_is_part(i->file.id)) {
         job_item_end(i);
         return;
     }

@@ -34,8 +34,9 @@ struct services {
     struct removal *removals;          /* under way here: removal.h */
     struct tally *tally;
     struct auth_guard *guard;
-    struct fleet *fleet; /* the process's: fleet.h */
-    struct undo *undos;  /* under way here: undo.h */
+    struct fleet *fleet;            /* the process's: fleet.h */
+    struct undo *undos;             /* under way here: undo.h */
+    struct upload_end *upload_ends; /* under way here: upload_end.h */
     bool is_draining;
 
     uint64_t request_seed, request_count; /* request ids */

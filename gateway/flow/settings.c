@@ -21,3 +21,9 @@ const struct provider_conf *settings_provider(const struct settings *s,
             return s->providers.v[i].data;
     return NULL;
 }
+
+const struct provider_conf *settings_hold_of(const struct settings *s,
+                                             struct str name)
+{
+    return name.n ? settings_provider(s, name) : s->uploads.own;
+}

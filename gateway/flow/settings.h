@@ -56,6 +56,11 @@ struct settings {
         int64_t look_ms, keep_ms;
     } batches;
     bool checksums;
+    struct settings_uploads {
+        int64_t max_part_bytes, life_ms;
+        const char *hold;
+        const struct provider_conf *own; /* holds parts where none other does */
+    } uploads;
     struct conf_items providers;        /* struct provider_conf */
     struct routing_conf route;          /* models:, pools:, routing: */
     struct conf_items keys;             /* struct settings_key */
@@ -76,5 +81,10 @@ void settings_drop(struct settings *s);
 /* The provider of that name, or NULL. */
 const struct provider_conf *settings_provider(const struct settings *s,
                                               struct str name);
+
+/* Where parts of uploads are held, by its name; "": our own directory. NULL:
+ * it is not configured (any more). */
+const struct provider_conf *settings_hold_of(const struct settings *s,
+                                             struct str name);
 
 #endif

@@ -40,7 +40,9 @@ static void end(struct store_file *s, bool releases_quota)
 
     if (s->settling)
         redis_cancel(s->settling);
-    if (s->hold.p && releases_quota)
+    if (s->hold.p && releases_quota && s->ops->release)
+        s->ops->release(s->arg);
+    else if (s->hold.p && releases_quota)
         (void)quota_release(t->sv->redis, s->hold, on_released, NULL);
     lease_give_back(t->sv->leases, s->lease);
     loop_timer_cancel(&s->retry);
@@ -317,9 +319,11 @@ static void start_upstream(struct store_file *s)
     struct txn *t = s->t;
     struct pipe *source;
 
-    t->up = upstream_new(t->sv, t->arena, s->provider, PROV_CREATE);
+    t->up = upstream_new(t->sv, t->arena, s->provider, s->code);
     fill_op(s, &s->id_parts, &t->up->op);
     source = s->ops->source(s->arg, &t->up->op.upload);
+    if (s->ops->prepare)
+        s->ops->prepare(s->arg, &t->up->op);
     txn_goto(t, TXN_UPSTREAM);
     upstream_start(t->up, source, NULL, &store_ops, s);
 }

@@ -28,6 +28,9 @@ struct store_file_ops {
     /* Hold the quota under s->hold with s->entry, then call store_file_held().
      * Again for another provider: the hold is there, the entry changes. */
     void (*hold)(void *arg);
+    /* Optional. The hold comes to nothing: give back what hold() took, in place
+     * of releasing it. */
+    void (*release)(void *arg);
     /* The pipe that the provider reads. *up tells what the owner said with
      * store_file_go(), and s->own_boundary; what else is known goes in. */
     struct pipe *(*source)(void *arg, struct prov_upload *up);
@@ -38,6 +41,8 @@ struct store_file_ops {
                               struct prov_upload *up);
     /* How many bytes the i-th of several has been given. */
     int64_t (*bytes_at)(void *arg, size_t i);
+    /* Optional: fill in what this operation needs besides the source. */
+    void (*prepare)(void *arg, struct prov_op *op);
     /* The provider failed. True: the owner called store_file_go() again. *e
      * may be made clearer. */
     bool (*failed)(void *arg, struct gw_error *e);
@@ -65,6 +70,7 @@ struct store_file {
     struct journal_entry entry;
     struct str hold; /* its name; STR_NULL: none */
     struct store_file_facts facts;
+    enum prov_opcode code; /* PROV_CREATE; or another one that makes a file */
     int64_t uploaded; /* bytes that came for it; stored() may say that they are
                          others than the record's */
     /* --- private --- */

@@ -3,6 +3,7 @@
  *   tick ─► lead ─► due ─► for each entry:                     then expirer,
  *                                                              batch_watch
  *     a deletion ─► removal
+ *     an upload in parts ─► upload_end
  *     known? ─yes─► settle
  *       └no─► delete by name ─► release
  *         └─► list page ─► rivals? ─yes─► postpone
@@ -23,6 +24,7 @@
 #include "gateway/flow/batch_watch.h"
 #include "gateway/flow/expirer.h"
 #include "gateway/flow/removal.h"
+#include "gateway/flow/upload_end.h"
 #include "gateway/flow/upstream.h"
 #include "gateway/store/expiry.h"
 #include "gateway/store/batch_quota.h"
@@ -60,6 +62,7 @@ struct sweeper {
     const struct provider_conf *provider;
     struct upstream *up;
     struct removal *removal;
+    struct upload_end *ending;
     struct expirer *expirer;
     struct batch_watch *watch;
     struct file_obj *found; /* candidates of the page under way */
@@ -384,6 +387,30 @@ static void finish_deletion(struct sweeper *s)
         removal_start(s->sv, s->conf, &r, REMOVAL_NOTED, on_removed, s);
 }
 
+/* --- an upload in parts whose time is over --- */
+
+static void on_ended(void *arg, const struct upload_view *v,
+                     const struct gw_error *e)
+{
+    struct sweeper *s = arg;
+
+    s->ending = NULL;
+    if (e->err != GW_OK) {
+        postpone(s, e->message);
+    } else if (v && v->state == UPLOAD_COMPLETING) {
+        postpone(s, "it is being completed");
+    } else {
+        report(s, LOG_INFO, "parts_deleted", NULL);
+        mend_next(s);
+    }
+}
+
+static void end_upload(struct sweeper *s)
+{
+    s->ending = upload_end_start(s->sv, s->conf, s->entry->owner, s->entry->id,
+                                 UPLOAD_EXPIRED, STR(""), on_ended, s);
+}
+
 /* --- one entry --- */
 
 static void mend(struct sweeper *s)
@@ -477,6 +504,10 @@ static void mend_next(struct sweeper *s)
         finish_deletion(s);
         return;
     }
+    if (s->entry->kind == JOURNAL_PARTS) {
+        end_upload(s);
+        return;
+    }
     if (s->entry->kind == JOURNAL_BATCH)
         s->call = batch_store_get(s->sv->redis, s->work, s->entry->owner,
                                   s->entry->id, on_batch, s);
@@ -555,6 +586,7 @@ void sweeper_close(struct sweeper *s)
         redis_cancel(s->call);
     upstream_abort(s->up);
     removal_leave(s->removal);
+    upload_end_leave(s->ending);
     expirer_close(s->expirer);
     batch_watch_close(s->watch);
     stop_renewal(s);

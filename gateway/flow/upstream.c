@@ -490,6 +490,8 @@ bool upstream_may_have_stored(const struct upstream *u)
 {
     /* A provider that names its objects is asked by name, and a request whose
      * body was cut cannot have become a file. */
+    if (u->op.code == PROV_UPLOAD_COMPLETE)
+        return u->has_sent && !u->is_answered;
     return !u->is_answered && u->source &&
            pipe_outcome(u->source) == PIPE_END && pipe_is_drained(u->source);
 }

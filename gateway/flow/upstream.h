@@ -88,8 +88,10 @@ void upstream_abort(struct upstream *u);
 /* After a failed create: was nothing of the source used, so that another
  * provider may be tried? */
 bool upstream_is_untouched(const struct upstream *u);
-/* After a failed create: may the provider have stored the file all the same?
- * Only when the whole body was sent and no answer came. */
+/* After a failed create, or completion of an upload: may the provider have
+ * stored the file all the same? Only when the whole body was sent and no answer
+ * came.
+ */
 bool upstream_may_have_stored(const struct upstream *u);
 
 #endif

@@ -3,9 +3,9 @@
 #include "gateway/base/bug.h"
 #include "gateway/codec/mime.h"
 #include "gateway/codec/url.h"
-#include "providers/prov_said.h"
 #include "providers/prov_util.h"
 
+#define ID_MIN 4
 #define BODY_BYTES ((size_t)LIMIT_JSON_TEXT_BYTES * 8)
 
 static struct str taken(struct arena *a, struct buf *b)
@@ -130,6 +130,23 @@ enum gw_err openai_uploads_read(struct prov_op *op, const struct json *v,
     return prov_nonsense(op, "an id", e);
 }
 
+/* The text with "[part]" wherever the id stands; one that is very short may be
+ * anything else, and tells nothing. */
+static struct str without(struct arena *a, struct str text, struct str id)
+{
+    struct str head = STR("");
+    const char *at;
+
+    while (id.n >= ID_MIN && (at = memmem(text.p, text.n, id.p, id.n))) {
+        size_t n = (size_t)(at - text.p);
+
+        head = arena_printf(a, "%.*s%.*s[part]", STR_ARG(head), (int)n, text.p);
+        text = str_make(at + id.n, text.n - n - id.n);
+    }
+    return head.n ? arena_printf(a, "%.*s%.*s", STR_ARG(head), STR_ARG(text))
+                  : text;
+}
+
 enum gw_err openai_uploads_refused(struct prov_op *op, struct gw_error *e)
 {
     struct gw_error said = *e;
@@ -137,8 +154,7 @@ enum gw_err openai_uploads_refused(struct prov_op *op, struct gw_error *e)
     size_t i;
 
     for (i = 0; i < op->nparts; i++)
-        message =
-            prov_said_clean(op->arena, message, op->part_ids[i], STR("[part]"));
+        message = without(op->arena, message, op->part_ids[i]);
     err_clear(e);
     err_set_param(
         e, said.err == GW_FILE_NOT_FOUND ? GW_UPLOAD_NOT_FOUND : said.err,

@@ -20,6 +20,11 @@ void batches_list(struct txn *t);
 void batches_get(struct txn *t);
 void batches_cancel(struct txn *t);
 
+void uploads_create(struct txn *t);
+void uploads_part(struct txn *t);
+void uploads_complete(struct txn *t);
+void uploads_cancel(struct txn *t);
+
 void keys_generate(struct txn *t);
 void keys_info(struct txn *t);
 void keys_list(struct txn *t);

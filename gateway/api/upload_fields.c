@@ -11,18 +11,22 @@ static bool is_purpose(struct str s)
     return s.n && s.n <= LIMIT_PURPOSE_BYTES && str_is_made_of(s, "-_.");
 }
 
-static enum gw_err check_purpose(struct upload_fields *f, struct gw_error *e)
+enum gw_err upload_fields_check_purpose(const struct txn *t, struct str purpose,
+                                        struct gw_error *e)
 {
-    struct str purpose = form_get(f->t->form, FORM_PURPOSE);
-
-    if (!purpose.p)
-        return GW_OK;
     if (!is_purpose(purpose))
         return err_set_param(e, GW_INVALID_VALUE, "purpose",
                              "'purpose' is not a word of 1 to %d letters, "
                              "digits, '-', '_' and '.'",
                              LIMIT_PURPOSE_BYTES);
-    return vkey_check_purpose(f->t->vkey, f->t->vteam, purpose, e);
+    return vkey_check_purpose(t->vkey, t->vteam, purpose, e);
+}
+
+static enum gw_err check_purpose(struct upload_fields *f, struct gw_error *e)
+{
+    struct str purpose = form_get(f->t->form, FORM_PURPOSE);
+
+    return purpose.p ? upload_fields_check_purpose(f->t, purpose, e) : GW_OK;
 }
 
 enum gw_err upload_fields_check_lifetime(struct str anchor,
@@ -114,6 +118,19 @@ void upload_fields_begin(struct upload_fields *f, struct txn *t)
         .load = fleet_loads(t->sv->fleet, t->arena, &t->conf->providers),
     };
     crypto_random(&f->facts.draw, sizeof(f->facts.draw));
+}
+
+void upload_fields_tell(struct upload_fields *f, struct str provider,
+                        struct str model, struct str purpose,
+                        struct str filename, int64_t size)
+{
+    f->hints.fields_are_complete = true;
+    f->hints.form = provider;
+    f->hints.model = first_of(f->hints.model, model);
+    f->facts.purpose = purpose;
+    f->facts.filename = filename;
+    f->facts.model = f->hints.model;
+    f->facts.size = size;
 }
 
 /* What the form has told so far. */

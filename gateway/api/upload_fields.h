@@ -20,12 +20,20 @@ struct upload_fields {
 
 /* Read what the request's head tells; t->form may not be there yet. */
 void upload_fields_begin(struct upload_fields *f, struct txn *t);
+/* A request that has no form tells it in its body: all of it is known. Views
+ * are borrowed; provider and model may be STR_NULL. */
+void upload_fields_tell(struct upload_fields *f, struct str provider,
+                        struct str model, struct str purpose,
+                        struct str filename, int64_t size);
 /* Those that have come so far. */
 enum gw_err upload_fields_check(struct upload_fields *f,
                                 struct gw_error *e) MUSTCHECK;
 /* All have come. */
 enum gw_err upload_fields_check_complete(struct upload_fields *f,
                                          struct gw_error *e) MUSTCHECK;
+/* A word, and one that the key may use. */
+enum gw_err upload_fields_check_purpose(const struct txn *t, struct str purpose,
+                                        struct gw_error *e) MUSTCHECK;
 /* expires_after: what is not there is STR_NULL or NULL. */
 enum gw_err upload_fields_check_lifetime(struct str anchor,
                                          const int64_t *seconds,

@@ -22,6 +22,7 @@ class Azure(OpenAI):
         super().__init__(api_key)
         self.url = f"http://127.0.0.1:{self.port}"
         self.first_status = "pending" if api_version else "processed"
+        self.names_blocks = True
         self.authority = None  # an Entra, whose tokens are the only ones
 
     def _route(self, x):
@@ -29,6 +30,8 @@ class Azure(OpenAI):
         self._check_version(x)
         path = x.head.path.removeprefix(self.base)
         if path != x.head.path and self._batch_route(x, path):
+            return
+        if self.api_version and path != x.head.path and self._upload_route(x, path):
             return
         m = re.fullmatch(r"/files(?:/([^/]+)(/content)?)?", path)
         if path == x.head.path or not m:

@@ -151,7 +151,7 @@ def _read_field(parts, form, name, filename):
     form.fields.append((name, value.decode("utf-8")))
 
 
-def read_form(body, content_type, sink):
+def read_form(body, content_type, sink, file_name="file"):
     """The whole form; the file's bytes go to sink(piece) as they come."""
     parts = _Parts(body, boundary_of(content_type))
     form = Form()
@@ -160,7 +160,7 @@ def read_form(body, content_type, sink):
     while (mark := parts.take(2)) == b"\r\n":
         name, filename, part_type = _part_head(parts.head())
         form.order.append(name)
-        if name == "file":
+        if name == file_name:
             _read_file(parts, form, filename, part_type, sink)
         else:
             _read_field(parts, form, name, filename)

@@ -24,6 +24,7 @@ from . import pattern
 from .batches import Batches
 from .form import File, Refused, read_form
 from .http import Body, Gone, Pace, Server, Violation, head_bytes
+from .uploads import Uploads
 
 PURPOSES = ["assistants", "batch", "fine-tune", "vision", "user_data", "evals"]
 JSONL_ONLY = {"batch": "Batch API", "fine-tune": "Fine-Tune API", "evals": "Evals API"}
@@ -260,11 +261,12 @@ class Exchange:
         self.at("sent", self.seen.sent)
 
 
-class OpenAI(Batches, Server):
+class OpenAI(Batches, Uploads, Server):
     def __init__(self, api_key="sk-upstream", keep=True, tls=None):
         self.api_key, self.keep = api_key, keep
         self.files = {}  # id -> Stored, in the order of their making
         self.batches = {}  # id -> Batch, the same
+        self.parted = {}  # id -> Upload, the same
         self.seen = []
         self.faults = []
         self.read_rate = self.write_rate = 0  # bytes per second; 0: no bound
@@ -358,6 +360,8 @@ class OpenAI(Batches, Server):
         self._check_auth(x)
         if self._batch_route(x, x.head.path.removeprefix("/v1")):
             return
+        if self._upload_route(x, x.head.path.removeprefix("/v1")):
+            return
         m = re.fullmatch(r"/v1/files(?:/([^/]+)(/content)?)?", x.head.path)
         if not m:
             raise Refused(404, f"Invalid URL ({x.head.method} {x.head.path})")
@@ -404,6 +408,9 @@ class OpenAI(Batches, Server):
     def _store(self, x, stored):
         with self.lock:
             self.files[stored.id] = stored
+
+    def new_stored(self, file, fields, data):
+        return Stored(file, fields, data, self.first_status)
 
     def _created(self, x, stored):
         x.answer(200, self._object(stored))

@@ -34,7 +34,7 @@ static struct str create_body(struct prov_op *op)
     json_put_str(&j, "input_file_id", op->upstream_id);
     json_put(&j, "endpoint", json_get(r, "endpoint"));
     json_put(&j, "completion_window", json_get(r, "completion_window"));
-    if (op->batch_model.n && json_get(r, "model"))
+    if (op->batch_model.n)
         json_put_str(&j, "model_id", op->batch_model);
     json_close(&j);
     text = arena_dup(op->arena, buf_str(&b));

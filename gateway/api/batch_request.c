@@ -112,14 +112,14 @@ static const struct model_conf *find_model(const struct txn *t, struct str name)
 }
 
 enum gw_err batch_request_model(const struct txn *t, const struct json *v,
-                                const struct file_record *file,
+                                const struct file_record *file, bool is_wanted,
                                 struct str *model, struct gw_error *e)
 {
     struct str name = json_str(json_get(v, "model"));
     const struct model_conf *m;
 
     *model = STR("");
-    if (!name.n)
+    if (!name.n && is_wanted)
         name = file->model;
     if (!name.n)
         return GW_OK;

@@ -13,10 +13,10 @@ enum gw_err batch_request_check(const struct json *v,
 /* output_expires_after in seconds; 0: it is not there. */
 int64_t batch_request_expiry(const struct json *v);
 /* What the file's provider calls the batch's model, in *model: that of the
- * request, else the first of the file; "" when nobody told, which may be an
- * error there. */
+ * request, else, where the provider wants one (PROV_BATCH_MODEL), the first of
+ * the file; "" when nobody told. */
 enum gw_err batch_request_model(const struct txn *t, const struct json *v,
-                                const struct file_record *file,
+                                const struct file_record *file, bool is_wanted,
                                 struct str *model,
                                 struct gw_error *e) MUSTCHECK;
 

@@ -371,10 +371,11 @@ static enum gw_err check_batch(struct txn *t, struct single *s,
 {
     const struct provider_conf *p = s->provider;
     struct str *model = &s->look.model;
+    bool is_wanted = provider_caps(p) & PROV_BATCH_MODEL;
 
-    if (batch_request_model(t, s->request, f, model, e) != GW_OK)
+    if (batch_request_model(t, s->request, f, is_wanted, model, e) != GW_OK)
         return e->err;
-    if (!model->n && (provider_caps(p) & PROV_BATCH_MODEL))
+    if (is_wanted && !model->n)
         return err_set_param(e, GW_MISSING_PARAM, "model",
                              "a batch at '%s' has one model, and the lines of "
                              "its file name none: send it as 'model'",

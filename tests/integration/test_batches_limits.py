@@ -4,10 +4,13 @@ from concurrent.futures import ThreadPoolExecutor
 
 import openai
 import pytest
+import test_mistral
 from conftest import sdk_for
+from fakes.mistral import Mistral
 from fakes.openai import answer, on_head, on_stored, reset
-from gw import config, free_port, refused, until
+from gw import config, free_port, openai_provider, refused, until
 from quota import scope, table, use
+from test_batch_check import batch
 from test_batches import CHAT, create, line, only, put
 from test_jobs import begin, ended
 
@@ -42,6 +45,27 @@ def quiet(start, fake, redis):
 def pair(start, fake, redis):
     conf = conf_of(fake, redis, look_interval="1h")
     return start(conf), start(conf)
+
+
+@pytest.fixture
+def ways(start, fake, redis, tmp_path):
+    """Two gateways, with and without a check; providers that need different
+    things: a length, other names of models, lines of their own."""
+    mistral, out = Mistral(), {}
+    for checked in (False, True):
+        conf = {**conf_of(fake, redis, look_interval="1h"),
+                "batch_check": {"enabled": checked},
+                "models": {"alias": {"provider": "renames", "model": "m"}}}  # fmt: skip
+        conf["providers"] |= {
+            "renames": openai_provider(fake, upload_length="required"),
+            "there": test_mistral.provider(mistral),
+            "disk": {"type": "disk", "path": str(tmp_path / "files")},
+        }
+        out[checked] = start(conf)
+        out[checked].key = out[checked].new_key()
+    yield out
+    mistral.stop()
+    assert mistral.violations == []
 
 
 def counted(redis, scope):
@@ -134,6 +158,30 @@ def test_lines_are_counted_whether_they_are_checked_or_not(
         file = sdk.files.create(file=("in.jsonl", text.encode()), purpose="batch")
         create(sdk, file.id)
     assert lines_of(redis, scope(key)) == lines
+
+
+@pytest.mark.parametrize("checked", [True, False])
+@pytest.mark.parametrize("first", ["purpose", "file"])
+@pytest.mark.parametrize("framing", [None, 7])
+@pytest.mark.parametrize("provider", ["up", "renames", "there", "disk"])
+def test_lines_are_counted_however_the_file_comes(
+    ways, fake, redis, checked, first, framing, provider
+):
+    gw = ways[checked]
+    text = (line(1) + line(2) + line(3)).encode()
+    if provider == "renames":
+        text = text.replace(b'"m"', b'"alias"')
+    stored = batch(gw, gw.key, text, provider, first=first, framing=framing)
+    assert stored.status_code == 200, stored.text
+    file_id = stored.json()["id"]
+    if provider == "disk":
+        copied = gw.call(gw.key, "POST", f"/v1/files/{file_id}/copy", json={"provider": "up"})
+        file_id = copied.json()["id"]
+    before = lines_of(redis, scope(gw.key))
+    body = {"input_file_id": file_id, "model": "m", **BODY}
+    reply = gw.call(gw.key, "POST", "/v1/batches", json=body)
+    assert reply.status_code == 200, reply.text
+    assert lines_of(redis, scope(gw.key)) == before + 3
 
 
 @pytest.mark.parametrize("limit, code, most", [

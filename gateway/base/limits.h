@@ -88,6 +88,10 @@
 /* --- uploads in parts --- */
 #define LIMIT_UPLOAD_PARTS 2000 /* of one upload: 8 GB in parts of 4 MB */
 
+/* --- ids in texts of the API --- */
+#define LIMIT_IDS_PER_TEXT 4096 /* vector_stores/{id}/file_batches: 2000 */
+#define LIMIT_ID_PATH_BYTES 128 /* of the place, for messages */
+
 /* --- client connections --- */
 #define LIMIT_BACKLOG 1024         /* not yet accepted, per listener */
 #define LIMIT_ACCEPT_PAUSE_MS 100  /* after running out of descriptors */

@@ -11,6 +11,8 @@
 
 #include "gateway/base/limits.h"
 
+#define TOO_DEEP "it is nested too deeply"
+
 static bool fail(struct json_scan *s, const char *why)
 {
     s->fault = why;
@@ -296,15 +298,25 @@ static bool is_in_object(const struct open *o)
     return o->bits[i / 64] >> i % 64 & 1;
 }
 
-/* A member's name and colon; at its value then. */
-static bool scan_name(struct json_scan *s)
+/* May it be one of file_id, file_ids, training_file, and so on? */
+static bool has_file(const struct json_scan_str *name)
 {
-    struct json_scan_str ignored;
+    struct str raw = name->raw;
 
+    if (name->has_escape)
+        return true;
+    return raw.n >= sizeof("file_id") - 1 &&
+           memchr("eds", raw.p[raw.n - 1], 3) &&
+           memmem(raw.p, raw.n, "file", 4);
+}
+
+bool json_scan_name(struct json_scan *s, struct json_scan_str *out)
+{
     if (!is_at(s, '"'))
         return fail(s, "an object's member lacks a name");
-    if (!json_scan_string(s, &ignored))
+    if (!json_scan_string(s, out))
         return false;
+    s->has_file_name = s->has_file_name || has_file(out);
     json_scan_blanks(s);
     if (!is_at(s, ':'))
         return fail(s, "an object's member lacks a colon");
@@ -313,15 +325,49 @@ static bool scan_name(struct json_scan *s)
     return true;
 }
 
+bool json_scan_enter(struct json_scan *s, bool *more)
+{
+    char closing = *s->p == '{' ? '}' : ']';
+
+    if (s->depth == LIMIT_SCAN_DEPTH)
+        return fail(s, TOO_DEEP);
+    s->depth++;
+    s->p++;
+    json_scan_blanks(s);
+    *more = !is_at(s, closing);
+    if (!*more) {
+        s->p++;
+        s->depth--;
+    }
+    return true;
+}
+
+bool json_scan_next(struct json_scan *s, char closing, bool *more)
+{
+    json_scan_blanks(s);
+    *more = is_at(s, ',');
+    if (*more) {
+        s->p++;
+        json_scan_blanks(s);
+        return true;
+    }
+    if (!is_at(s, closing))
+        return fail(s, "a bracket is not closed");
+    s->p++;
+    s->depth--;
+    return true;
+}
+
 /* At a bracket that opens: at the first value within, or (*is_value false)
  * behind the one that closes. */
 static bool open_bracket(struct json_scan *s, struct open *o, bool *is_value)
 {
     bool is_object = *s->p == '{';
+    struct json_scan_str ignored;
     uint64_t bit = (uint64_t)1 << o->depth % 64;
 
-    if (o->depth == LIMIT_SCAN_DEPTH)
-        return fail(s, "it is nested too deeply");
+    if (o->depth + s->depth == LIMIT_SCAN_DEPTH)
+        return fail(s, TOO_DEEP);
     if (is_object)
         o->bits[o->depth / 64] |= bit;
     else
@@ -336,12 +382,14 @@ static bool open_bracket(struct json_scan *s, struct open *o, bool *is_value)
         *is_value = false;
         return true;
     }
-    return is_object ? scan_name(s) : true;
+    return is_object ? json_scan_name(s, &ignored) : true;
 }
 
 /* Behind a value: at the next one, or (o->depth 0) at the end. */
 static bool go_on(struct json_scan *s, struct open *o)
 {
+    struct json_scan_str ignored;
+
     while (o->depth) {
         bool is_object = is_in_object(o);
 
@@ -349,7 +397,7 @@ static bool go_on(struct json_scan *s, struct open *o)
         if (is_at(s, ',')) {
             s->p++;
             json_scan_blanks(s);
-            return is_object ? scan_name(s) : true;
+            return is_object ? json_scan_name(s, &ignored) : true;
         }
         if (!is_at(s, is_object ? '}' : ']'))
             return fail(s, "a bracket is not closed");

@@ -14,6 +14,10 @@
 struct json_scan {
     const char *p, *end; /* what is still to be read */
     const char *fault;   /* why the last call failed */
+    unsigned depth;      /* brackets that are open around it */
+    /* Sticky: there was a member whose name may have "file" in it. Who looks
+     * for ids of files need not look at texts without. */
+    bool has_file_name;
 };
 
 /* A string as it is written. */
@@ -28,6 +32,21 @@ void json_scan_blanks(struct json_scan *s);
 bool json_scan_string(struct json_scan *s, struct json_scan_str *out) MUSTCHECK;
 /* Any value, blanks around it not included, at most LIMIT_SCAN_DEPTH deep. */
 bool json_scan_value(struct json_scan *s) MUSTCHECK;
+
+/* For a walk into a value, member by member:
+ *
+ *     ok = json_scan_enter(&s, &more);
+ *     for (; ok && more; ok = json_scan_next(&s, '}', &more))
+ *         if (!json_scan_name(&s, &name) || !json_scan_value(&s))
+ *             return false;
+ *
+ * At a bracket that opens. */
+bool json_scan_enter(struct json_scan *s, bool *more) MUSTCHECK;
+/* A member's name and its colon; at its value then. */
+bool json_scan_name(struct json_scan *s, struct json_scan_str *out) MUSTCHECK;
+/* Behind a value: at the next one, or behind the bracket that closes. */
+bool json_scan_next(struct json_scan *s, char closing, bool *more) MUSTCHECK;
+
 /* What a string that was scanned means: a view of it, or of `room`, where it is
  * written when it has escapes. */
 struct str json_scan_text(const struct json_scan_str *s, struct buf *room);

@@ -92,7 +92,13 @@ static void hand_out(struct sse *s, struct str raw)
 /* The event ends behind these bytes. */
 static enum gw_err end_event(struct sse *s, struct str tail, struct gw_error *e)
 {
-    if (s->held.overflow || s->held.n + tail.n > s->max_bytes)
+    size_t n = s->held.n + tail.n;
+
+    /* An LF that may come behind the end does not count: else what is too long
+     * would depend on the chunks. */
+    if (str_ends(tail, STR("\r\n")))
+        n--;
+    if (s->held.overflow || n > s->max_bytes)
         return err_set(e, GW_UPSTREAM_BAD_RESPONSE,
                        "an event of the provider's stream is longer than %zu "
                        "bytes",
@@ -110,7 +116,7 @@ static enum gw_err end_event(struct sse *s, struct str tail, struct gw_error *e)
 static enum gw_err hold(struct sse *s, struct str begin, struct gw_error *e)
 {
     buf_add_str(&s->held, begin);
-    if (!s->held.overflow)
+    if (!s->held.overflow && s->held.n <= s->max_bytes)
         return GW_OK;
     return err_set(e, GW_UPSTREAM_BAD_RESPONSE,
                    "an event of the provider's stream is longer than %zu bytes",
@@ -167,7 +173,7 @@ static enum gw_err feed(struct sse *s, const char *p, const char *end,
         s->is_between = true;
     }
     if (begin == end)
-        return s->held.overflow ? hold(s, STR(""), e) : GW_OK;
+        return s->held.n ? hold(s, STR(""), e) : GW_OK;
     s->is_between = false;
     return hold(s, str_make(begin, (size_t)(end - begin)), e);
 }
@@ -201,7 +207,7 @@ void sse_init(struct sse *s, size_t max_bytes, const struct sse_ops *ops,
         .is_between = true,
         .is_first = true,
     };
-    buf_init(&s->held, max_bytes);
+    buf_init(&s->held, max_bytes + 1);
     buf_init(&s->joined, max_bytes);
 }
 
@@ -217,21 +223,31 @@ void sse_release(struct sse *s)
 static void write_data(struct str begin, struct str data, struct str end,
                        struct buf *out)
 {
-    struct str line, ignored;
+    struct str line, lf;
 
     buf_add_str(out, begin);
     if (str_find(begin, ':') < 0)
         buf_add_byte(out, ':');
     if (begin.p[begin.n - 1] != ' ' && data.n && data.p[0] == ' ')
         buf_add_byte(out, ' ');
-    if (next_line(&data, &line, &ignored))
+    while (next_line(&data, &line, &lf)) {
         buf_add_str(out, line);
-    while (next_line(&data, &line, &ignored)) {
+        if (!lf.n)
+            break;
         buf_add_str(out, end);
         buf_add_c(out, "data: ");
-        buf_add_str(out, line);
     }
     buf_add_str(out, end);
+}
+
+static void keep_line(struct str line, struct str end, struct buf *out)
+{
+    /* Where a line before it is gone or new, its LF could become the end of
+     * that one's CR, and the event would have none. */
+    if (!line.n && str_starts(end, STR("\n")) &&
+        str_ends(buf_str(out), STR("\r")))
+        buf_add_byte(out, '\n');
+    buf_add(out, line.p, line.n + end.n);
 }
 
 void sse_write(const struct sse_event *ev, struct str data, struct buf *out)
@@ -248,6 +264,6 @@ void sse_write(const struct sse_event *ev, struct str data, struct buf *out)
             write_data(str_make(line.p, (size_t)(first - line.p)), data, end,
                        out);
         else if (!is_field(line, STR("data"), &value))
-            buf_add(out, line.p, line.n + end.n);
+            keep_line(line, end, out);
     }
 }

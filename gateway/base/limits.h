@@ -84,6 +84,9 @@
 /* --- batch files, checked while they stream --- */
 #define LIMIT_SCAN_DEPTH 512u /* brackets within brackets; a multiple of 64 */
 #define LIMIT_BATCH_NAME_BYTES (4 * KIB) /* a model's name, quoted */
+#define LIMIT_BATCH_LINE_IDS 128  /* files that a line can name */
+#define LIMIT_BATCH_IDS (2 * LIMIT_BATCH_LINE_IDS) /* kept of a file's: a line's
+                                                      are all among them */
 
 /* --- uploads in parts --- */
 #define LIMIT_UPLOAD_PARTS 2000 /* of one upload: 8 GB in parts of 4 MB */

@@ -114,6 +114,19 @@ static enum member known(struct batch_check *c,
 static bool read_object(struct batch_check *c, struct json_scan *s,
                         struct found *found, bool is_body);
 
+static bool read_body(struct batch_check *c, struct json_scan *s,
+                      struct found *found)
+{
+    const char *begin = s->p;
+    bool is_read;
+
+    s->has_file_name = false;
+    is_read = read_object(c, s, found, true);
+    c->body = str_make(begin, (size_t)(s->p - begin));
+    c->has_files = s->has_file_name;
+    return is_read;
+}
+
 static bool read_member(struct batch_check *c, struct json_scan *s,
                         struct found *found, bool is_body)
 {
@@ -122,15 +135,8 @@ static bool read_member(struct batch_check *c, struct json_scan *s,
     struct json_scan_str name;
     enum member m;
 
-    if (!is_at(s, '"'))
-        return scan_fails(s, "an object's member lacks a name");
-    if (!json_scan_string(s, &name))
+    if (!json_scan_name(s, &name))
         return false;
-    json_scan_blanks(s);
-    if (!is_at(s, ':'))
-        return scan_fails(s, "an object's member lacks a colon");
-    s->p++;
-    json_scan_blanks(s);
     m = known(c, &name, from, to);
     if (m == to)
         return json_scan_value(s);
@@ -138,7 +144,7 @@ static bool read_member(struct batch_check *c, struct json_scan *s,
         return read_value(s, &found[m]);
     found[m].is_twice = found[m].first != 0;
     found[m].first = '{';
-    return read_object(c, s, found, true);
+    return read_body(c, s, found);
 }
 
 /* The object at s->p: the line's, or that of its body. */
@@ -261,14 +267,45 @@ static enum gw_err ask_about_model(struct batch_check *c,
     return GW_OK;
 }
 
-/* Hand out what comes before the model, and its new name. */
-static void rename_model(struct batch_check *c, struct str model)
+/* Hand out what comes before, and what stands for `old`, no shorter. */
+static void replace(struct batch_check *c, struct str old, struct str quoted,
+                    size_t least)
 {
-    if (!c->ops->out || !c->renamed.n)
+    static const char blanks[] = "                                ";
+    size_t n;
+
+    c->ops->out(c->arg, str_make(c->begin, (size_t)(old.p - c->begin)));
+    c->ops->out(c->arg, quoted);
+    for (size_t done = quoted.n; done < least; done += n) {
+        n = MIN(least - done, sizeof(blanks) - 1);
+        c->ops->out(c->arg, str_make(blanks, n));
+    }
+    c->begin = old.p + old.n;
+}
+
+/* The model and the ids, in the order of the text. */
+static void replace_all(struct batch_check *c, struct str model)
+{
+    bool has_model = c->renamed.n > 0;
+
+    if (!c->ops->out)
         return;
-    c->ops->out(c->arg, str_make(c->begin, (size_t)(model.p - c->begin)));
-    c->ops->out(c->arg, buf_str(&c->renamed));
-    c->begin = model.p + model.n;
+    for (size_t i = 0; i < c->found.n; i++) {
+        const struct id_site *site = &c->found.v[i];
+        struct str old = str_make(c->body.p + site->at, site->n);
+
+        if (!site->with.p)
+            continue;
+        if (has_model && model.p < old.p) {
+            replace(c, model, buf_str(&c->renamed), 0);
+            has_model = false;
+        }
+        buf_clear(&c->room);
+        batch_check_quote(&c->room, site->with);
+        replace(c, old, buf_str(&c->room), old.n);
+    }
+    if (has_model)
+        replace(c, model, buf_str(&c->renamed), 0);
 }
 
 static enum gw_err check_model(struct batch_check *c,
@@ -285,7 +322,96 @@ static enum gw_err check_model(struct batch_check *c,
         c->use->lines++;
         c->use->bytes += (int64_t)raw.n;
     }
-    rename_model(c, raw);
+    replace_all(c, raw);
+    return GW_OK;
+}
+
+/* --- ids of files --- */
+
+static void forget_ids(struct batch_check *c)
+{
+    arena_free(c->arena);
+    c->arena = NULL;
+    c->found = (struct id_found){0};
+}
+
+static const struct id_places *places_of(const struct batch_check *c)
+{
+    struct str path = str_of(endpoints[c->endpoint]);
+
+    /* "/v1/responses", "/v4/…", "/responses" */
+    return id_places_find(ID_IN_REQUEST, "POST",
+                          path.p +
+                              (path.p[1] == 'v' && path.p[3] == '/' ? 4 : 1));
+}
+
+static enum gw_err fault_at(const struct batch_check *c,
+                            const struct id_site *site, const char *code,
+                            const char *why, struct gw_error *e)
+{
+    char path[LIMIT_ID_PATH_BYTES + sizeof("body.")];
+
+    snprintf(path, sizeof(path), "body.%.*s", STR_ARG(site->path));
+    return fault(c, e, code, path, "%s", why);
+}
+
+static enum gw_err ask_about_id(struct batch_check *c, struct id_site *site,
+                                struct gw_error *e)
+{
+    struct gw_error why = {0};
+    struct str with = STR_NULL;
+
+    switch (c->ops->id(c->arg, site->value, site->n, &with, &why)) {
+    case BATCH_ID_REFUSED:
+        return fault_at(c, site,
+                        why.code[0] ? why.code : err_info(why.err)->code,
+                        why.message, e);
+    case BATCH_ID_NOT_YET:
+        c->is_waiting = true;
+        return GW_OK;
+    default:
+        site->with = with.p ? arena_dup(c->arena, with) : STR_NULL;
+        return GW_OK;
+    }
+}
+
+static enum gw_err ask_about_sites(struct batch_check *c, struct gw_error *e)
+{
+    size_t files = 0;
+
+    for (size_t i = 0; i < c->found.n && !c->is_waiting; i++) {
+        struct id_site *site = &c->found.v[i];
+
+        if (site->kind == ID_STRANGE)
+            return fault_at(c, site, BAD_VALUE,
+                            "it names a file where that has no meaning", e);
+        if (site->kind != ID_FILE)
+            continue;
+        if (++files > LIMIT_BATCH_LINE_IDS)
+            return fault_at(c, site, BAD_VALUE,
+                            "it names more files than a line can have", e);
+        if (ask_about_id(c, site, e) != GW_OK)
+            return e->err;
+    }
+    return GW_OK;
+}
+
+/* May have to wait. */
+static enum gw_err check_files(struct batch_check *c, struct gw_error *e)
+{
+    const struct id_places *places;
+    struct gw_error why = {0};
+
+    forget_ids(c);
+    if (!c->has_files || !c->ops->id || !(places = places_of(c)))
+        return GW_OK;
+    c->arena = arena_new();
+    if (id_find(c->arena, places, c->body, &c->found, &why) != GW_OK)
+        return fault(c, e, NOT_JSON, "body", "%s", why.message);
+    if (ask_about_sites(c, e) != GW_OK)
+        return e->err;
+    if (c->is_waiting)
+        forget_ids(c);
     return GW_OK;
 }
 
@@ -333,6 +459,7 @@ static enum gw_err check_line(struct batch_check *c, struct str line,
                               struct gw_error *e)
 {
     struct found found[MEMBERS] = {0};
+    enum gw_err err;
     bool is_long = line.n > c->max_line_bytes;
 
     c->line++;
@@ -350,10 +477,20 @@ static enum gw_err check_line(struct batch_check *c, struct str line,
                      (long long)c->max_lines);
     if (read_line(c, line, found, e) != GW_OK ||
         check_members(c, found, e) != GW_OK ||
-        (!c->is_lenient && check_request(c, found, e) != GW_OK) ||
-        check_id(c, &found[CUSTOM_ID], e) != GW_OK || !found[MODEL].first)
+        (!c->is_lenient &&
+         (check_request(c, found, e) != GW_OK || check_files(c, e) != GW_OK)))
         return e->err;
-    return check_model(c, &found[MODEL].text, e);
+    if (c->is_waiting) {
+        /* All of it once more, later. */
+        c->line--;
+        c->requests--;
+        return GW_OK;
+    }
+    if (check_id(c, &found[CUSTOM_ID], e) != GW_OK || !found[MODEL].first)
+        return e->err;
+    err = check_model(c, &found[MODEL].text, e);
+    forget_ids(c);
+    return err;
 }
 
 /* --- the stream --- */
@@ -374,6 +511,8 @@ static enum gw_err check_held(struct batch_check *c, size_t n,
     c->begin = held.p;
     if (check_line(c, str_make(held.p, n), e) != GW_OK)
         return e->err;
+    if (c->is_waiting)
+        return GW_OK;
     hand_out(c, held.p + held.n);
     buf_clear(&c->held);
     c->has_begun = false;
@@ -400,37 +539,61 @@ static enum gw_err hold(struct batch_check *c, const char *p, size_t n,
     return err;
 }
 
+/* The lines that are whole in c->rest, up to one that has to wait. */
+static enum gw_err check_lines(struct batch_check *c, struct gw_error *e)
+{
+    const char *p = c->rest.p, *end = p + c->rest.n, *lf;
+
+    c->begin = p;
+    while (p < end && (lf = memchr(p, '\n', (size_t)(end - p)))) {
+        if (check_line(c, str_make(p, (size_t)(lf - p)), e) != GW_OK)
+            return e->err;
+        if (c->is_waiting)
+            break;
+        p = lf + 1;
+    }
+    hand_out(c, p);
+    c->rest = str_make(p, (size_t)(end - p));
+    return GW_OK;
+}
+
+/* A whole line that is held, then the rest of the chunk. */
+static enum gw_err go_on(struct batch_check *c, struct gw_error *e)
+{
+    if (c->whole) {
+        if (check_held(c, c->whole, e) != GW_OK)
+            return e->err;
+        if (c->is_waiting)
+            return GW_OK;
+        c->whole = 0;
+    }
+    if (!c->held.n && check_lines(c, e) != GW_OK)
+        return e->err;
+    if (c->is_waiting || !c->rest.n)
+        return GW_OK;
+    return hold(c, c->rest.p, c->rest.n, e);
+}
+
 static enum gw_err feed(struct batch_check *c, const char *p, size_t n,
                         struct gw_error *e)
 {
-    const char *end = p + n, *lf;
+    const char *lf = c->held.n ? memchr(p, '\n', n) : NULL;
+    size_t used = lf ? (size_t)(lf - p) + 1 : 0;
 
-    if (c->held.n && (lf = memchr(p, '\n', n))) {
-        size_t length = c->held.n + (size_t)(lf - p);
-
-        if (hold(c, p, (size_t)(lf - p), e) != GW_OK)
-            return e->err;
-        buf_add_byte(&c->held, '\n');
-        if (check_held(c, length, e) != GW_OK)
-            return e->err;
-        p = lf + 1;
-    }
-    c->begin = p;
-    if (!c->held.n) {
-        while (p < end && (lf = memchr(p, '\n', (size_t)(end - p)))) {
-            if (check_line(c, str_make(p, (size_t)(lf - p)), e) != GW_OK)
-                return e->err;
-            p = lf + 1;
-        }
-        hand_out(c, p);
-    }
-    return p < end ? hold(c, p, (size_t)(end - p), e) : GW_OK;
+    c->rest = str_make(p + used, n - used);
+    if (!lf)
+        return go_on(c, e);
+    c->whole = c->held.n + used - 1;
+    if (hold(c, p, used - 1, e) != GW_OK)
+        return e->err;
+    buf_add_byte(&c->held, '\n');
+    return go_on(c, e);
 }
 
 enum gw_err batch_check_feed(struct batch_check *c, const char *p, size_t n,
                              struct gw_error *e)
 {
-    ASSERT(!c->is_dead);
+    ASSERT(!c->is_dead && !c->is_waiting);
     if (!n)
         return GW_OK;
     if (feed(c, p, n, e) == GW_OK)
@@ -439,12 +602,48 @@ enum gw_err batch_check_feed(struct batch_check *c, const char *p, size_t n,
     return e->err;
 }
 
+bool batch_check_is_waiting(const struct batch_check *c)
+{
+    return c->is_waiting;
+}
+
+enum gw_err batch_check_resume(struct batch_check *c, struct gw_error *e)
+{
+    ASSERT(c->is_waiting);
+    c->is_waiting = false;
+    if (go_on(c, e) == GW_OK)
+        return GW_OK;
+    c->is_dead = true;
+    return e->err;
+}
+
+bool batch_check_is_ready(struct batch_check *c)
+{
+    struct str line = without_blanks(buf_str(&c->held));
+    struct found found[MEMBERS] = {0};
+    struct gw_error ignored = {0};
+    bool is_waiting;
+
+    ASSERT(!c->is_dead && !c->is_waiting);
+    /* What is wrong with it is told at the end. */
+    if (!line.n || line.p[0] != '{' ||
+        read_line(c, line, found, &ignored) != GW_OK ||
+        check_members(c, found, &ignored) != GW_OK ||
+        check_request(c, found, &ignored) != GW_OK)
+        return true;
+    (void)!check_files(c, &ignored);
+    is_waiting = c->is_waiting;
+    c->is_waiting = false;
+    return !is_waiting;
+}
+
 enum gw_err batch_check_finish(struct batch_check *c, struct gw_error *e)
 {
-    ASSERT(!c->is_dead);
+    ASSERT(!c->is_dead && !c->is_waiting);
     c->is_dead = true;
     if (c->held.n && check_held(c, c->held.n, e) != GW_OK)
         return e->err;
+    ASSERT(!c->is_waiting);
     if (!c->requests) {
         c->line = 1;
         return fault(c, e, "empty_file", "", "the file has no requests");
@@ -465,7 +664,9 @@ void batch_check_init(struct batch_check *c, int64_t max_lines,
     };
     id_set_init(&c->ids, key);
     buf_init(&c->held, c->max_line_bytes + 1);
-    buf_init(&c->room, c->max_line_bytes);
+    /* Strings of a line, and what replaces an id. */
+    buf_init(&c->room,
+             MAX(c->max_line_bytes, (size_t)LIMIT_UPSTREAM_ID_BYTES + 2));
     buf_init(&c->model, c->max_line_bytes);
     buf_init(&c->renamed, LIMIT_BATCH_NAME_BYTES);
 }
@@ -477,6 +678,7 @@ void batch_check_release(struct batch_check *c)
     buf_release(&c->room);
     buf_release(&c->model);
     buf_release(&c->renamed);
+    forget_ids(c);
 }
 
 void batch_check_quote(struct buf *out, struct str name)

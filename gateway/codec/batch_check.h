@@ -19,6 +19,12 @@
  * Somebody is asked about each model, and may rename it: then what comes out
  * is the file with these names replaced and all else byte for byte.
  *
+ * Somebody is asked, too, about each id of a file in a body (id_rewrite.h tells
+ * where one may stand at that url), and puts the provider's in its place. It
+ * may take time to tell; then the check stops at that line until it is resumed.
+ * An id that is shorter than what it replaces is followed by blanks, so that
+ * the file's length stays. Ids where none can stand are a fault.
+ *
  * Memory: a line where chunks cut it, and a hash per custom_id (id_set.h, which
  * states how improbable it is that two are taken for one). All pure.
  */
@@ -27,12 +33,19 @@
 
 #include "gateway/base/buf.h"
 #include "gateway/base/err.h"
+#include "gateway/codec/id_rewrite.h"
 #include "gateway/codec/id_set.h"
 
 /* How often lines named a model. */
 struct batch_use {
     int64_t lines, first_line;
     int64_t bytes; /* of the name as it is written, quotes included, summed */
+};
+
+enum batch_id {
+    BATCH_ID_KNOWN,
+    BATCH_ID_NOT_YET, /* ask again after batch_check_resume() */
+    BATCH_ID_REFUSED, /* *e says why */
 };
 
 struct batch_check_ops {
@@ -42,6 +55,11 @@ struct batch_check_ops {
      * The answer holds for lines that follow with the same one. */
     enum gw_err (*model)(void *arg, struct str name, struct str *renamed,
                          struct batch_use **use, struct gw_error *e);
+    /* What about this file? It may be replaced by *with (copied; STR_NULL: it
+     * stays), should that be longer than `room` bytes as a JSON string, the
+     * file grows. NULL: nobody asks for ids. */
+    enum batch_id (*id)(void *arg, struct str id, size_t room, struct str *with,
+                        struct gw_error *e);
     /* The next bytes of the renamed file; a view for the time of the call.
      * NULL: nothing is renamed, the file is what was fed. */
     void (*out)(void *arg, struct str bytes);
@@ -65,6 +83,13 @@ struct batch_check {
     const char *begin;         /* not yet handed out */
     bool is_lenient; /* method, url and model may be missing; set it after
                         batch_check_init() */
+    struct str body;           /* of the line that is being read */
+    bool has_files;            /* there may be ids of files in it */
+    struct arena *arena;       /* NULL, or: of what was found in it */
+    struct id_found found;
+    bool is_waiting;
+    size_t whole;    /* held is a line of so many bytes, to be checked */
+    struct str rest; /* of the chunk, behind that */
     bool is_dead;    /* there was a fault, or it was the end */
 };
 
@@ -77,7 +102,15 @@ void batch_check_release(struct batch_check *c);
 /* After a fault nothing more is fed. */
 enum gw_err batch_check_feed(struct batch_check *c, const char *p, size_t n,
                              struct gw_error *e) MUSTCHECK;
-/* The file has ended: its last line may not have. Once. */
+/* An id is not known yet: the chunk must stay where it is, and nothing is fed
+ * before batch_check_resume(), which may have to wait again. */
+bool batch_check_is_waiting(const struct batch_check *c);
+enum gw_err batch_check_resume(struct batch_check *c,
+                               struct gw_error *e) MUSTCHECK;
+/* Before the end: are the ids of a last line without an end known? If not they
+ * are asked for. */
+bool batch_check_is_ready(struct batch_check *c) MUSTCHECK;
+/* The file has ended: its last line may not have. Once, when it is ready. */
 enum gw_err batch_check_finish(struct batch_check *c,
                                struct gw_error *e) MUSTCHECK;
 

@@ -298,16 +298,16 @@ static bool is_in_object(const struct open *o)
     return o->bits[i / 64] >> i % 64 & 1;
 }
 
-/* May it be one of file_id, file_ids, training_file, and so on? */
+/* Is it, or may it be, file, …_file, …file_id or …file_ids? No call is made
+ * for it: this is asked of every name. */
 static bool has_file(const struct json_scan_str *name)
 {
-    struct str raw = name->raw;
+    const char *end = name->raw.p + name->raw.n;
+    size_t n = name->raw.n;
 
-    if (name->has_escape)
-        return true;
-    return raw.n >= sizeof("file_id") - 1 &&
-           memchr("eds", raw.p[raw.n - 1], 3) &&
-           memmem(raw.p, raw.n, "file", 4);
+    return name->has_escape || (n >= 4 && memcmp(end - 4, "file", 4) == 0) ||
+           (n >= 7 && memcmp(end - 7, "file", 4) == 0) ||
+           (n >= 8 && memcmp(end - 8, "file", 4) == 0);
 }
 
 bool json_scan_name(struct json_scan *s, struct json_scan_str *out)

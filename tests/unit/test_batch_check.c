@@ -635,6 +635,208 @@ static void other_formats_pass_when_it_is_lenient(void **state)
     buf_release(&r.out);
 }
 
+/* --- ids of files --- */
+
+#define BODY(url, body)                                                        \
+    "{\"custom_id\":\"a\",\"method\":\"POST\",\"url\":\"" url                  \
+    "\",\"body\":" body "}"
+#define PICTURE(id)                                                            \
+    "{\"messages\":[{\"content\":[{\"file\":{\"file_id\":\"" id                \
+    "\"},\"type\":\"file\"}]}],\"model\":\"m\",\"x\":[{\"content\":1}]}"
+
+/* Ids begin with what is to happen to them: ok-, slow- (not known at first),
+ * bad-, long-. */
+struct id_run {
+    struct buf out;
+    struct gw_error e;
+    char known[4][32];
+    int n, asked, waits;
+    const char *renamed;
+};
+
+static enum batch_id on_id(void *arg, struct str id, size_t room,
+                           struct str *with, struct gw_error *e)
+{
+    struct id_run *r = arg;
+
+    assert_true(room >= id.n + 2);
+    r->asked++;
+    if (str_starts(id, STR("bad-"))) {
+        err_set(e, GW_FILE_NOT_FOUND, "there is no such file");
+        return BATCH_ID_REFUSED;
+    }
+    *with = str_starts(id, STR("long-")) ? STR("an id that is \"longer\"")
+                                         : STR("s");
+    if (!str_starts(id, STR("slow-")))
+        return BATCH_ID_KNOWN;
+    for (int i = 0; i < r->n; i++)
+        if (str_eq_c(id, r->known[i]))
+            return BATCH_ID_KNOWN;
+    snprintf(r->known[r->n++], sizeof(r->known[0]), "%.*s", STR_ARG(id));
+    return BATCH_ID_NOT_YET;
+}
+
+static enum gw_err on_any_model(void *arg, struct str name, struct str *renamed,
+                                struct batch_use **use, struct gw_error *e)
+{
+    struct id_run *r = arg;
+
+    (void)name;
+    (void)use;
+    (void)e;
+    if (r->renamed)
+        *renamed = str_of(r->renamed);
+    return GW_OK;
+}
+
+static void on_id_out(void *arg, struct str bytes)
+{
+    struct id_run *r = arg;
+
+    buf_add_str(&r->out, bytes);
+}
+
+static const struct batch_check_ops id_ops = {
+    .model = on_any_model,
+    .id = on_id,
+    .out = on_id_out,
+};
+
+static enum gw_err feed_ids(struct id_run *r, struct batch_check *c,
+                            struct str chunk)
+{
+    char *copy = xmalloc(chunk.n + !chunk.n);
+    enum gw_err err;
+
+    memcpy(copy, chunk.p, chunk.n);
+    err = batch_check_feed(c, copy, chunk.n, &r->e);
+    while (err == GW_OK && batch_check_is_waiting(c)) {
+        r->waits++;
+        err = batch_check_resume(c, &r->e);
+    }
+    free(copy);
+    return err;
+}
+
+static void check_ids_cut(struct id_run *r, struct str file, size_t cut,
+                          size_t step)
+{
+    const uint64_t key[2] = {1, 2};
+    struct batch_check c;
+    enum gw_err err;
+
+    err_clear(&r->e);
+    buf_clear(&r->out);
+    r->n = r->asked = r->waits = 0;
+    batch_check_init(&c, 100, 100000, key, &id_ops, r);
+    err = feed_ids(r, &c, str_make(file.p, cut));
+    for (size_t i = cut; i < file.n && err == GW_OK; i += step)
+        err = feed_ids(r, &c, str_make(file.p + i, MIN(step, file.n - i)));
+    while (err == GW_OK && !batch_check_is_ready(&c))
+        r->waits++;
+    if (err == GW_OK)
+        err = batch_check_finish(&c, &r->e);
+    assert_int_equal(err, r->e.err);
+    batch_check_release(&c);
+}
+
+static const struct {
+    const char *file, *renamed, *wanted;
+    int waits;
+} id_files[] = {
+    {BODY(CHAT, PICTURE("ok-1")), NULL, "\"file_id\":\"s\"   }", 0},
+    {BODY(CHAT, PICTURE("slow-1")) "\n", NULL, "\"file_id\":\"s\"     }", 1},
+    {BODY(CHAT, PICTURE("slow-1")), NULL, "\"file_id\":\"s\"     }", 1},
+    {BODY(CHAT, PICTURE("long-1")), NULL,
+     "\"file_id\":\"an id that is \\\"longer\\\"\"}", 0},
+    {BODY(CHAT, PICTURE("ok-1")), "other model",
+     "\"s\"   },\"type\":\"file\"}]}],\"model\":\"other model\"", 0},
+    {BODY("/v1/images/edits",
+          "{\"model\":\"m\",\"mask\":{\"file_id\":\"slow-1\"},\"images\":[{"
+          "\"file_id\":\"slow-2\"},{\"file_id\":\"slow-1\"}]}"),
+     "n",
+     "{\"model\":\"n\",\"mask\":{\"file_id\":\"s\"     },\"images\":[{"
+     "\"file_id\":\"s\"     },{\"file_id\":\"s\"     }]}",
+     2},
+    {BODY(CHAT, PICTURE("cfile_1")), NULL, "\"file_id\":\"cfile_1\"}", 0},
+    {BODY("/v1/rerank", PICTURE("bad-1")), NULL, "\"bad-1\"", 0},
+    {BODY(CHAT, "{\"model\":\"m\",\"metadata\":{\"file_id\":\"bad-1\"}}"), NULL,
+     "\"bad-1\"", 0},
+};
+
+static void files_that_lines_name_get_another_id(void **state)
+{
+    struct id_run r = {0};
+
+    (void)state;
+    buf_init(&r.out, MIB);
+    for (size_t i = 0; i < COUNTOF(id_files); i++) {
+        struct str file = str_of(id_files[i].file);
+
+        r.renamed = id_files[i].renamed;
+        for (size_t cut = 0; cut <= file.n; cut++) {
+            check_ids_cut(&r, file, cut, cut % 2 ? 1 : file.n);
+            assert_int_equal(r.e.err, GW_OK);
+            assert_non_null(strstr(r.out.p, id_files[i].wanted));
+            assert_int_equal(r.waits, id_files[i].waits);
+        }
+    }
+    buf_release(&r.out);
+}
+
+static const struct {
+    const char *file, *message, *param;
+} bad_ids[] = {
+    {GOOD("x") "\n" BODY(CHAT, PICTURE("bad-1")) "\n" GOOD("a"),
+     "line 2 of the batch file: there is no such file (file_not_found)",
+     "body.messages[0].content[0].file.file_id"},
+    {BODY(CHAT, "{\"model\":\"m\",\"file_id\":\"ok-1\"}"),
+     "line 1 of the batch file: it names a file where that has no meaning "
+     "(invalid_value)",
+     "body.file_id"},
+    {BODY(CHAT, "{\"model\":\"m\",\"file\\u005fids\":[\"ok-1\"]}"),
+     "line 1 of the batch file: it names a file where that has no meaning "
+     "(invalid_value)",
+     NULL},
+};
+
+static void files_that_cannot_be_named_are_a_fault(void **state)
+{
+    struct id_run r = {0};
+
+    (void)state;
+    buf_init(&r.out, MIB);
+    for (size_t i = 0; i < COUNTOF(bad_ids); i++) {
+        struct str file = str_of(bad_ids[i].file);
+
+        for (size_t cut = 0; cut <= file.n; cut++) {
+            check_ids_cut(&r, file, cut, cut % 2 ? 1 : file.n);
+            assert_int_equal(r.e.err, GW_INVALID_BATCH_LINE);
+            assert_string_equal(r.e.message, bad_ids[i].message);
+            if (bad_ids[i].param)
+                assert_string_equal(r.e.param, bad_ids[i].param);
+        }
+    }
+    buf_release(&r.out);
+}
+
+static void a_line_that_waited_is_counted_once(void **state)
+{
+    static const char file[] =
+        BODY(CHAT, PICTURE("slow-1")) "\n" BODY(CHAT, PICTURE("slow-2")) "\n";
+    struct id_run r = {0};
+
+    (void)state;
+    buf_init(&r.out, MIB);
+    check_ids_cut(&r, str_of(file), 0, 50);
+    assert_int_equal(r.waits, 2);
+    /* Both have the same custom_id: that is the second one's fault alone. */
+    assert_int_equal(r.e.err, GW_INVALID_BATCH_LINE);
+    assert_non_null(strstr(r.e.message, "line 2 "));
+    assert_non_null(strstr(r.e.message, "duplicate_custom_id"));
+    buf_release(&r.out);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -650,6 +852,9 @@ int main(void)
         cmocka_unit_test(other_formats_pass_when_it_is_lenient),
         cmocka_unit_test(only_the_name_of_the_model_is_replaced),
         cmocka_unit_test(the_verdict_is_that_of_a_tree_per_line),
+        cmocka_unit_test(files_that_lines_name_get_another_id),
+        cmocka_unit_test(files_that_cannot_be_named_are_a_fault),
+        cmocka_unit_test(a_line_that_waited_is_counted_once),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -508,8 +508,16 @@ static void on_form_failed(void *arg, const struct gw_error *e)
     txn_fail(((struct upload *)arg)->t, e);
 }
 
+static bool is_ready(void *arg)
+{
+    struct upload *u = arg;
+
+    return upload_batch_is_ready(&u->batch);
+}
+
 static const struct form_ops form_ops = {
     .on_file = on_file,
+    .is_ready = is_ready,
     .on_fields = on_fields,
     .on_failed = on_form_failed,
     .on_short = on_short,

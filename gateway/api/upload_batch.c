@@ -74,6 +74,7 @@ struct pipe *upload_batch_from_form(struct upload_batch *b,
 {
     struct pipe *source = form_pipe(b->t->form);
     struct batch_file_options o = {
+        .is_spooled = is_spooled,
         .form = b->t->form,
         .is_hashed = b->t->conf->checksums,
     };
@@ -86,13 +87,23 @@ struct pipe *upload_batch_from_form(struct upload_batch *b,
         form_count_lines(b->t->form);
     if (!is_looked_at(b))
         return source;
-    b->in_renames = !is_spooled && upload_batch_renames(b, p);
-    o.provider = p && !b->is_lenient ? p->name : NULL;
-    o.renames = !b->is_lenient && !is_spooled;
     o.is_lenient = b->is_lenient;
     o.is_tentative = b->is_lenient || !is_batch(b);
+    if (!b->is_lenient) {
+        o.provider = p ? p->name : NULL;
+        o.renames = p && !is_spooled && is_batch(b);
+        o.may_grow = p && upload_batch_renames(b, p);
+    }
+    b->in_rewrites = o.renames;
     b->in = batch_file_new(b->t, source, &o);
     return batch_file_pipe(b->in);
+}
+
+/* Of a spooled file, which was looked at. */
+static bool must_rewrite(const struct upload_batch *b,
+                         const struct provider_conf *p)
+{
+    return upload_batch_renames(b, p) || (b->in && batch_file_has_ids(b->in));
 }
 
 struct pipe *upload_batch_from_spool(struct upload_batch *b,
@@ -105,29 +116,29 @@ struct pipe *upload_batch_from_spool(struct upload_batch *b,
         .is_hashed = b->t->conf->checksums,
     };
 
-    if (!is_batch(b) || !upload_batch_renames(b, p))
+    if (!is_batch(b) || !takes_openai_lines(p) || !must_rewrite(b, p))
         return spooled;
     b->outs[0] = batch_file_new(b->t, spooled, &o);
     return batch_file_pipe(b->outs[0]);
 }
 
-/* Before a spool is sent on, its models were looked at: what streams must still
- * be held to those that are at the provider. */
+/* Before a spool is sent on, its lines were looked at: what streams must still
+ * be held to the models and files that are at the provider. */
 struct pipe *upload_batch_from_tee(struct upload_batch *b, size_t i,
                                    struct pipe *pipe,
                                    const struct provider_conf *p,
                                    bool is_spooled)
 {
-    bool is_held = !is_spooled && b->t->conf->route.models.n;
     struct batch_file_options o = {
         .provider = p->name,
         .targets = b->targets,
         .renames = true,
+        .may_grow = upload_batch_renames(b, p),
         .is_hashed = b->t->conf->checksums,
     };
 
     if (!is_batch(b) || !takes_openai_lines(p) ||
-        (!is_held && !upload_batch_renames(b, p)))
+        (is_spooled && !must_rewrite(b, p)))
         return pipe;
     b->outs[i] = batch_file_new(b->t, pipe, &o);
     return batch_file_pipe(b->outs[i]);
@@ -139,6 +150,11 @@ void upload_batch_end_replay(struct upload_batch *b)
         batch_file_free(b->outs[i]);
         b->outs[i] = NULL;
     }
+}
+
+bool upload_batch_is_ready(struct upload_batch *b)
+{
+    return !b->in || !is_batch(b) || batch_file_is_ready(b->in);
 }
 
 enum gw_err upload_batch_verdict(struct upload_batch *b, struct gw_error *e)
@@ -169,7 +185,7 @@ int64_t upload_batch_spooled_bytes(const struct upload_batch *b,
 /* The stage that has renamed, or NULL. */
 static struct batch_file *renamer(const struct upload_batch *b)
 {
-    return b->outs[0] ? b->outs[0] : b->in_renames ? b->in : NULL;
+    return b->outs[0] ? b->outs[0] : b->in_rewrites ? b->in : NULL;
 }
 
 int64_t upload_batch_bytes(const struct upload_batch *b)

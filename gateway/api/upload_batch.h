@@ -24,7 +24,7 @@ struct upload_batch {
     struct txn *t;
     struct batch_file *in;                  /* NULL: none */
     struct batch_file *outs[LIMIT_FAN_OUT]; /* the same */
-    bool in_renames;
+    bool in_rewrites;
     struct str targets; /* of a fan-out by models */
     bool is_lenient;    /* what in finds is noted, and nothing refused */
 };
@@ -65,6 +65,8 @@ struct pipe *upload_batch_from_tee(struct upload_batch *b, size_t i,
 
 void upload_batch_end_replay(struct upload_batch *b);
 
+/* All of the form was read: can there be a verdict? (form_ops.is_ready) */
+bool upload_batch_is_ready(struct upload_batch *b) MUSTCHECK;
 /* All fields are in, and all of the file. */
 enum gw_err upload_batch_verdict(struct upload_batch *b,
                                  struct gw_error *e) MUSTCHECK;

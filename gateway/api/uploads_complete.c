@@ -36,7 +36,9 @@ struct complete {
     struct redis_call *call, *renewing;
     struct loop_timer renewal;
     int64_t growth; /* by renaming models */
-    bool renames, is_taken, has_moved, is_recorded;
+    int64_t lines;  /* of a batch file that was read */
+    struct str model;
+    bool rewrites, is_taken, has_moved, is_recorded;
     char *checked; /* bytes that are only looked at */
     struct loop_task judging;
 };
@@ -65,11 +67,12 @@ static void open_parts(struct complete *c)
                                   c->n, c->md5, t->conf->checksums);
 }
 
-static struct pipe *open_batch(struct complete *c, bool renames)
+static struct pipe *open_batch(struct complete *c, bool rewrites)
 {
     struct batch_file_options o = {
         .provider = c->found->provider->name,
-        .renames = renames,
+        .renames = rewrites,
+        .is_spooled = !rewrites,
         .is_hashed = c->t->conf->checksums,
     };
 
@@ -85,7 +88,7 @@ static struct pipe *open_source(void *arg, struct prov_upload *up)
     if (is_native(c))
         return NULL;
     up->stream_len = c->record->bytes + c->growth;
-    if (c->renames)
+    if (c->rewrites)
         return open_batch(c, true);
     open_parts(c);
     return upload_source_pipe(c->source);
@@ -119,8 +122,11 @@ static void on_checked(struct complete *c)
     struct gw_error e = {0};
 
     c->growth = batch_file_growth(c->batch, c->found->provider->name, STR_NULL);
-    c->renames =
-        batch_file_renames(t->conf, c->found->provider->name, STR_NULL);
+    c->rewrites =
+        batch_file_renames(t->conf, c->found->provider->name, STR_NULL) ||
+        batch_file_has_ids(c->batch);
+    c->lines = MAX(batch_file_requests(c->batch), 0);
+    c->model = batch_file_model(c->batch);
     more.bytes = c->growth;
     if (c->growth > 0 && max && c->record->bytes + c->growth > max)
         err_set(&e, GW_FILE_TOO_LARGE,
@@ -331,14 +337,12 @@ static enum gw_err on_stored(void *arg, struct file_record *r,
         return err_set(e, GW_UPSTREAM_BAD_RESPONSE,
                        "provider '%s' accepted the file before it was complete",
                        t->provider);
-    if (c->batch) {
-        r->lines = MAX(batch_file_requests(c->batch), 0);
-        r->model = batch_file_model(c->batch);
-    }
-    if (c->renames)
+    r->lines = c->lines;
+    r->model = c->model;
+    if (c->rewrites)
         r->obj.bytes = batch_file_bytes(c->batch);
-    r->obj.sha256 = c->renames ? batch_file_sha256(c->batch)
-                               : upload_source_sha256(c->source, t->arena);
+    r->obj.sha256 = c->rewrites ? batch_file_sha256(c->batch)
+                                : upload_source_sha256(c->source, t->arena);
     return GW_OK;
 }
 

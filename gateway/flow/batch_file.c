@@ -2,18 +2,31 @@
  *
  *   source ──pipe_read──► reader's buffer ──batch_check_feed      (as it is)
  *   source ──pipe_read──► scratch ──batch_check_feed──► ready ──► reader's
- *                                                       buffer    (renamed)
+ *                            ▲              │                     buffer
+ *                            └── Redis ◄────┘ an id               (renamed)
+ *
+ * While an id is looked up the scratch stays as it is. What was found is kept,
+ * for a file names the same ones over and over; the oldest gives way.
  */
 #include "gateway/flow/batch_file.h"
 
 #include <stdlib.h>
 
 #include "gateway/base/bug.h"
+#include "gateway/base/clock.h"
 #include "gateway/codec/batch_check.h"
+#include "gateway/codec/fileid.h"
 
 #define SCRATCH_BYTES (64 * KIB)
 /* No request is shorter: the least that its members take. */
 #define REQUEST_MIN 64
+
+/* A file of the caller's that lines name. */
+struct named_file {
+    char id[LIMIT_ID_BYTES + 1];
+    char *with;      /* owned: its id at the provider; NULL: see why */
+    const char *why; /* its lines are refused */
+};
 
 struct batch_file {
     struct txn *t;
@@ -21,18 +34,27 @@ struct batch_file {
     struct form *form;
     const char *provider;
     struct str targets;
-    bool is_tentative, renames;
+    bool is_tentative, is_spooled, may_grow;
+    bool renames;  /* models */
+    bool rewrites; /* what comes out is not what came in */
     struct batch_check check;
-    bool is_finished;       /* the file's end was looked at, or a fault */
-    struct gw_error fault;  /* the first */
-    struct batch_use *uses; /* by the models of the table */
-    struct batch_use other; /* those not in it */
-    struct str model;       /* the first */
-    uint64_t read;          /* of the source */
-    char *scratch;          /* renames: read here */
-    struct buf ready;       /* and not yet handed on */
-    size_t given;           /* of it */
-    int64_t bytes;          /* of the file, as it comes out */
+    bool is_finished;        /* the file's end was looked at, or a fault */
+    struct gw_error fault;   /* the first */
+    struct batch_use *uses;  /* by the models of the table */
+    struct batch_use other;  /* those not in it */
+    struct str model;        /* the first */
+    uint64_t read;           /* of the source */
+    char *scratch;           /* rewrites: read here */
+    size_t behind, behind_n; /* of it: what follows the file */
+    struct buf ready;        /* and not yet handed on */
+    size_t given;            /* of it */
+    bool has_ids;
+    struct named_file *named; /* LIMIT_BATCH_IDS, or NULL: none yet */
+    size_t named_n;           /* ever */
+    struct redis_call *call;  /* of the one that is looked up */
+    struct arena *looked_up;
+    struct gw_error store_error;
+    int64_t bytes; /* of the file, as it comes out */
     struct crypto_hash *hash;
 };
 
@@ -208,6 +230,139 @@ int64_t batch_file_growth(const struct batch_file *b, const char *provider,
     return sum;
 }
 
+/* --- files that lines name --- */
+
+#define NO_SUCH_FILE "file_not_found"
+
+static enum batch_id refuse_id(struct gw_error *e, const char *code,
+                               const char *why)
+{
+    snprintf(e->code, sizeof(e->code), "%s", code);
+    err_set(e, GW_INVALID_BATCH_LINE, "%s", why);
+    return BATCH_ID_REFUSED;
+}
+
+static struct named_file *find_named(const struct batch_file *b, struct str id)
+{
+    for (size_t i = 0; i < MIN(b->named_n, LIMIT_BATCH_IDS); i++)
+        if (str_eq_c(id, b->named[i].id))
+            return &b->named[i];
+    return NULL;
+}
+
+/* In the place of the oldest. */
+static struct named_file *add_named(struct batch_file *b, struct str id)
+{
+    struct named_file *f;
+
+    if (!b->named)
+        b->named = xcalloc(LIMIT_BATCH_IDS, sizeof(*b->named));
+    f = &b->named[b->named_n++ % LIMIT_BATCH_IDS];
+    free(f->with);
+    *f = (struct named_file){0};
+    snprintf(f->id, sizeof(f->id), "%.*s", STR_ARG(id));
+    return f;
+}
+
+static bool is_expired(const struct file_record *r)
+{
+    return r->obj.expires_at && r->obj.expires_at <= clock_wall_s();
+}
+
+/* STR_NULL: it is not there. */
+static struct str id_at(const struct file_record *r, const char *provider)
+{
+    size_t i = file_record_find(r, str_of(provider));
+
+    return i < file_record_places(r) ? file_record_place(r, i).upstream_id
+                                     : STR_NULL;
+}
+
+static void go_on(struct batch_file *b);
+
+static void on_record(void *arg, const struct file_record *found,
+                      const struct gw_error *e)
+{
+    struct batch_file *b = arg;
+    struct named_file *f = &b->named[(b->named_n - 1) % LIMIT_BATCH_IDS];
+    struct str id;
+
+    b->call = NULL;
+    if (e->err != GW_OK)
+        b->store_error = *e;
+    else if (!found || is_expired(found))
+        f->why = NO_SUCH_FILE;
+    else if (!(id = id_at(found, b->provider)).p)
+        f->why = "file_elsewhere";
+    else
+        f->with = strndup(id.p, id.n);
+    arena_free(b->looked_up);
+    b->looked_up = NULL;
+    go_on(b);
+}
+
+static void look_up(struct batch_file *b, struct str id)
+{
+    struct named_file *f = add_named(b, id);
+
+    ASSERT(!b->call);
+    b->looked_up = arena_new();
+    b->call = file_store_get(b->t->sv->redis, b->looked_up, b->t->vkey->owner,
+                             str_of(f->id), on_record, b);
+}
+
+static enum batch_id use_named(const struct batch_file *b,
+                               const struct named_file *f, size_t room,
+                               struct str *with, struct gw_error *e)
+{
+    int64_t n;
+
+    if (f->why && strcmp(f->why, NO_SUCH_FILE) == 0)
+        return refuse_id(e, f->why, "there is no such file");
+    if (f->why)
+        return refuse_id(e, f->why,
+                         "the file is at another provider than the one that "
+                         "the batch file goes to: copy it there first, with "
+                         "POST /v1/files/{id}/copy");
+    n = quoted_length(str_of(f->with));
+    /* Shorter than itself: it was too long even to be told. */
+    if (n > (int64_t)LIMIT_UPSTREAM_ID_BYTES ||
+        n < (int64_t)strlen(f->with) + 2 || (n > (int64_t)room && !b->may_grow))
+        return refuse_id(e, "unsupported_operation",
+                         "the provider's id of the file is longer than ours, "
+                         "so that it cannot stand in a batch file");
+    *with = str_of(f->with);
+    return BATCH_ID_KNOWN;
+}
+
+static enum batch_id on_id(void *arg, struct str id, size_t room,
+                           struct str *with, struct gw_error *e)
+{
+    struct batch_file *b = arg;
+    const struct named_file *f;
+    struct fileid parts;
+
+    b->has_ids = true;
+    if (!fileid_parse(FILEID_FILE, id, &parts))
+        return refuse_id(e, NO_SUCH_FILE, "there is no such file");
+    if (b->is_spooled)
+        return BATCH_ID_KNOWN;
+    if (!b->rewrites)
+        return refuse_id(e, "invalid_value",
+                         "a line can only name files if the field 'purpose' "
+                         "comes before the file: send it first");
+    f = find_named(b, id);
+    if (f)
+        return use_named(b, f, room, with, e);
+    look_up(b, id);
+    return BATCH_ID_NOT_YET;
+}
+
+bool batch_file_has_ids(const struct batch_file *b)
+{
+    return b->has_ids;
+}
+
 /* --- the check --- */
 
 static void count_out(struct batch_file *b, struct str bytes)
@@ -226,9 +381,13 @@ static void on_out(void *arg, struct str bytes)
     buf_add_str(&b->ready, bytes);
 }
 
-static const struct batch_check_ops check_ops = {.model = on_model};
+static const struct batch_check_ops check_ops = {
+    .model = on_model,
+    .id = on_id,
+};
 static const struct batch_check_ops rename_ops = {
     .model = on_model,
+    .id = on_id,
     .out = on_out,
 };
 
@@ -248,8 +407,20 @@ static enum gw_err look_at(struct batch_file *b, const char *p, size_t n)
     return b->fault.err;
 }
 
+bool batch_file_is_ready(struct batch_file *b)
+{
+    if (b->call)
+        return false;
+    return b->is_finished || b->store_error.err != GW_OK ||
+           batch_check_is_ready(&b->check);
+}
+
 enum gw_err batch_file_verdict(struct batch_file *b, struct gw_error *e)
 {
+    if (b->store_error.err != GW_OK && !b->is_finished) {
+        b->fault = b->store_error;
+        finish_check(b);
+    }
     if (!b->is_finished) {
         (void)!batch_check_finish(&b->check, &b->fault);
         finish_check(b);
@@ -290,6 +461,8 @@ static size_t look_at_source(struct batch_file *b)
         pipe_fail(b->out, pipe_error(b->source));
         break;
     case PIPE_END:
+        if (!b->is_tentative && !batch_file_is_ready(b))
+            break;
         if (!b->is_tentative && batch_file_verdict(b, &e) != GW_OK)
             pipe_fail(b->out, &e);
         else if (b->given == b->ready.n)
@@ -314,35 +487,69 @@ static size_t pull_as_is(struct batch_file *b, char *buf, size_t cap)
     return n;
 }
 
-/* False: nothing more for now. */
-static bool read_renamed(struct batch_file *b)
+/* The file's part of the scratch was looked at. */
+static bool take_behind(struct batch_file *b)
 {
-    size_t n, own;
-
-    buf_clear(&b->ready);
-    b->given = 0;
-    n = pipe_read(b->source, b->scratch, SCRATCH_BYTES);
-    own = of_the_file(b, n);
-    if (!n) {
-        look_at_source(b);
+    if (b->store_error.err != GW_OK) {
+        fail(b, &b->store_error);
         return false;
     }
-    if (own && look_at(b, b->scratch, own) != GW_OK) {
+    if (b->fault.err != GW_OK) {
         fail(b, &b->fault);
         return false;
     }
+    if (b->call)
+        return false;
     /* The form has ended the check before it hands out what follows. */
-    buf_add(&b->ready, b->scratch + own, n - own);
+    buf_add(&b->ready, b->scratch + b->behind, b->behind_n);
+    b->behind_n = 0;
     ASSERT(!b->ready.overflow);
     return true;
 }
 
-static size_t pull_renamed(struct batch_file *b, char *buf, size_t cap)
+/* False: nothing more for now. */
+static bool read_rewritten(struct batch_file *b)
+{
+    size_t n;
+
+    if (b->call)
+        return false;
+    buf_clear(&b->ready);
+    b->given = 0;
+    n = pipe_read(b->source, b->scratch, SCRATCH_BYTES);
+    b->behind = of_the_file(b, n);
+    b->behind_n = n - b->behind;
+    if (!n) {
+        look_at_source(b);
+        return false;
+    }
+    if (b->behind)
+        (void)!look_at(b, b->scratch, b->behind);
+    return take_behind(b);
+}
+
+/* An id was looked up, or could not be. */
+static void go_on(struct batch_file *b)
+{
+    if (b->store_error.err == GW_OK && !b->is_finished &&
+        batch_check_is_waiting(&b->check)) {
+        if (batch_check_resume(&b->check, &b->fault) != GW_OK)
+            finish_check(b);
+        if (b->call)
+            return;
+        (void)!take_behind(b);
+    } else if (b->store_error.err != GW_OK) {
+        fail(b, &b->store_error);
+    }
+    pipe_notify(b->out);
+}
+
+static size_t pull_rewritten(struct batch_file *b, char *buf, size_t cap)
 {
     size_t n;
 
     while (b->given == b->ready.n)
-        if (!read_renamed(b) && b->given == b->ready.n)
+        if (!read_rewritten(b) && b->given == b->ready.n)
             return 0;
     n = MIN(cap, b->ready.n - b->given);
     memcpy(buf, b->ready.p + b->given, n);
@@ -354,7 +561,7 @@ static size_t pull(void *arg, char *buf, size_t cap)
 {
     struct batch_file *b = arg;
 
-    return b->renames ? pull_renamed(b, buf, cap) : pull_as_is(b, buf, cap);
+    return b->rewrites ? pull_rewritten(b, buf, cap) : pull_as_is(b, buf, cap);
 }
 
 static void on_cancelled(void *arg)
@@ -377,13 +584,15 @@ static const struct pipe_writer_ops writer_ops = {
 };
 static const struct pipe_reader_ops reader_ops = {.readable = on_readable};
 
-static void prepare_renaming(struct batch_file *b)
+static void prepare_rewriting(struct batch_file *b)
 {
-    /* A line that was held, all of a scratch's bytes, and as many names as
-     * there can be in both. */
+    /* A line that was held, all of a scratch's bytes, and as many names and ids
+     * as there can be in both. */
+    size_t ids = LIMIT_BATCH_LINE_IDS + SCRATCH_BYTES / FILEID_ULID_CHARS;
     size_t most = (size_t)b->t->conf->batch_check.max_line_bytes +
                   SCRATCH_BYTES +
-                  (SCRATCH_BYTES / REQUEST_MIN + 2) * LIMIT_BATCH_NAME_BYTES;
+                  (SCRATCH_BYTES / REQUEST_MIN + 2) * LIMIT_BATCH_NAME_BYTES +
+                  ids * LIMIT_UPSTREAM_ID_BYTES;
 
     b->scratch = xmalloc(SCRATCH_BYTES);
     buf_init(&b->ready, most);
@@ -404,16 +613,19 @@ struct batch_file *batch_file_new(struct txn *t, struct pipe *source,
     b->is_tentative = o->is_tentative;
     b->renames =
         o->renames && batch_file_renames(conf, o->provider, o->targets);
-    ASSERT(!b->renames || !b->is_tentative);
+    b->rewrites = o->renames;
+    b->is_spooled = o->is_spooled;
+    b->may_grow = o->may_grow;
+    ASSERT(!b->rewrites || (!b->is_tentative && b->provider));
     b->uses =
         arena_alloc(t->arena, (conf->route.models.n + 1) * sizeof(b->uses[0]));
-    b->hash = o->is_hashed && b->renames ? crypto_hash_new() : NULL;
-    if (b->renames)
-        prepare_renaming(b);
+    b->hash = o->is_hashed && b->rewrites ? crypto_hash_new() : NULL;
+    if (b->rewrites)
+        prepare_rewriting(b);
     crypto_random(key, sizeof(key));
     batch_check_init(&b->check, conf->batch_check.max_lines,
                      conf->batch_check.max_line_bytes, key,
-                     b->renames ? &rename_ops : &check_ops, b);
+                     b->rewrites ? &rename_ops : &check_ops, b);
     b->check.is_lenient = o->is_lenient;
     b->out = pipe_new(t->sv->loop, LIMIT_PIPE_LOW, LIMIT_PIPE_HIGH,
                       t->sv->pipe_bytes);
@@ -426,6 +638,12 @@ void batch_file_free(struct batch_file *b)
 {
     if (!b)
         return;
+    if (b->call)
+        redis_cancel(b->call);
+    arena_free(b->looked_up);
+    for (size_t i = 0; i < MIN(b->named_n, LIMIT_BATCH_IDS); i++)
+        free(b->named[i].with);
+    free(b->named);
     pipe_set_reader(b->source, NULL, NULL);
     pipe_free(b->out);
     if (!b->is_finished)

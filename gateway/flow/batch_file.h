@@ -19,6 +19,12 @@
  * tell what they mean for one, and the renaming is left to another batch_file
  * behind the spool.
  *
+ * A file that a line names must be the caller's and at the provider that the
+ * batch file goes to: its id there takes the place of ours, and blanks keep the
+ * length (codec/batch_check.h). It is looked up as the line comes by; meanwhile
+ * nothing is read from the source. A file whose purpose is not known cannot
+ * name any, unless it is spooled; then the stage behind the spool looks.
+ *
  * What is recorded of a renamed file is what the provider has, for that is what
  * comes down, in ranges, too: batch_file_bytes(), batch_file_sha256().
  *
@@ -35,7 +41,9 @@ struct batch_file_options {
     const char *provider; /* NULL: not known */
     struct str targets;   /* of a fan-out by models: their names, separated by
                              commas. Each stands for the one that is there */
-    bool renames;         /* to what that provider calls them */
+    bool renames;         /* to what that provider calls them; ids, too */
+    bool may_grow;        /* by ids: nobody was told the length */
+    bool is_spooled;      /* ids are left to the stage behind the spool */
     struct form *form;    /* whose pipe the source is: what follows the file in
                              it passes as it is. NULL: there is nothing else */
     bool is_tentative;
@@ -54,8 +62,14 @@ void batch_file_free(struct batch_file *b);
 /* What comes out. */
 struct pipe *batch_file_pipe(struct batch_file *b);
 
-/* The file has been read: INVALID_BATCH_LINE if it was no good batch. From
- * form_ops.on_fields() at the earliest. */
+/* The file's bytes have all been read: is all known that a verdict needs? If
+ * not, its reader is told to read when it is. */
+bool batch_file_is_ready(struct batch_file *b) MUSTCHECK;
+/* Does it name files? */
+bool batch_file_has_ids(const struct batch_file *b);
+
+/* The file has been read, and it is ready: INVALID_BATCH_LINE if it was no good
+ * batch. From form_ops.on_fields() at the earliest. */
 enum gw_err batch_file_verdict(struct batch_file *b,
                                struct gw_error *e) MUSTCHECK;
 /* Of a good one: are its models in the table at that provider? */

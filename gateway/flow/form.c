@@ -448,6 +448,8 @@ static size_t pull_in_place(struct form *f, char *buf, size_t cap, bool peeks)
             return 0;
         }
         if (n == 0) {
+            if (f->ops->is_ready && !f->ops->is_ready(f->arg))
+                return 0;
             finish_body(f);
             continue;
         }

@@ -41,6 +41,9 @@ struct form_ops {
     /* The file's part begins; form->filename and the fields before it are
      * known. Nothing more is read until form_pipe() is read. */
     void (*on_file)(void *arg);
+    /* The body has ended: may on_fields() be called? If not, the pipe's reader
+     * reads again when it may. From inside pipe_read(). Optional. */
+    bool (*is_ready)(void *arg);
     /* The body has ended, all fields are in. Anything but GW_OK fails the
      * pipe with *e. Called from inside pipe_read(). */
     enum gw_err (*on_fields)(void *arg, struct gw_error *e);

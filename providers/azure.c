@@ -4,6 +4,7 @@
 #include "gateway/codec/url.h"
 #include "providers/entra.h"
 #include "providers/openai.h"
+#include "providers/openai_forward.h"
 #include "providers/prov_util.h"
 
 /* Azure OpenAI: OpenAI's exchanges (openai_wire.c) in two styles, told apart by
@@ -96,9 +97,9 @@ static int64_t expiry_min_s(const struct azure_conf *z)
 static unsigned caps_of(const struct provider_conf *c)
 {
     const struct azure_conf *z = own(c);
-    unsigned caps = PROV_CAN_ALL | PROV_CAN_BATCH | PROV_OPENAI_BATCH |
-                    PROV_FORM | PROV_STRICT_FORM | PROV_HAS_RANGE |
-                    PROV_HAS_STATUS;
+    unsigned caps = PROV_CAN_ALL | PROV_CAN_BATCH | PROV_CAN_FORWARD |
+                    PROV_OPENAI_BATCH | PROV_FORM | PROV_STRICT_FORM |
+                    PROV_HAS_RANGE | PROV_HAS_STATUS;
 
     if (z->upload_length == LENGTH_REQUIRED)
         caps |= PROV_NEEDS_LENGTH;
@@ -161,6 +162,35 @@ static void add_credentials(struct prov_op *op, struct prov_exchange *x)
                    arena_printf(op->arena, "Bearer %.*s", STR_ARG(token)));
 }
 
+/* In the dated style these are calls of a deployment. */
+static const char *const of_deployments[] = {
+    "chat/completions",     "completions",        "embeddings",
+    "images/generations",   "images/edits",       "audio/speech",
+    "audio/transcriptions", "audio/translations",
+};
+
+static bool is_of_deployment(struct str path)
+{
+    size_t i;
+
+    for (i = 0; i < COUNTOF(of_deployments); i++)
+        if (str_eq_c(path, of_deployments[i]))
+            return true;
+    return false;
+}
+
+static void forward(struct prov_op *op, const struct openai_wire *w,
+                    struct prov_exchange *x)
+{
+    struct str dir = STR("");
+
+    if (is_dated(own(op->conf)) && op->forward.model.n &&
+        is_of_deployment(op->forward.path))
+        dir = arena_printf(op->arena, "/deployments/%.*s",
+                           STR_ARG(url_encoded(op->arena, op->forward.model)));
+    openai_forward_describe(op, arena_cstr(op->arena, dir), w->query, x);
+}
+
 static enum prov_step next(struct prov_op *op, struct prov_exchange *x)
 {
     const struct azure_state *state = op->state;
@@ -173,7 +203,10 @@ static enum prov_step next(struct prov_op *op, struct prov_exchange *x)
         return PROV_SEND_HTTP;
     }
     w = wire_of(op);
-    openai_describe(op, &w, x);
+    if (op->code == PROV_FORWARD)
+        forward(op, &w, x);
+    else
+        openai_describe(op, &w, x);
     add_credentials(op, x);
     return PROV_SEND_HTTP;
 }
@@ -188,6 +221,8 @@ static enum gw_err reply(struct prov_op *op, const struct http_res *http,
     state->is_answered = true;
     if (op->code == PROV_GRANT)
         return entra_read(op, http, e);
+    if (op->code == PROV_FORWARD)
+        return openai_forward_read(op, http, e);
     w = wire_of(op);
     return openai_read(op, &w, http, e);
 }
@@ -328,10 +363,10 @@ static const struct conf_section section = {
 const struct provider_type provider_azure = {
     .name = "azure",
     .systems = "Azure OpenAI, dated api-version and v1",
-    .caps = PROV_CAN_ALL | PROV_CAN_BATCH | PROV_OPENAI_BATCH | PROV_FORM |
-            PROV_STRICT_FORM | PROV_NO_LATE_EXPIRY | PROV_NEEDS_LENGTH |
-            PROV_HAS_RANGE | PROV_HAS_STATUS | PROV_CAN_GRANT |
-            PROV_CAN_UPLOADS,
+    .caps = PROV_CAN_ALL | PROV_CAN_BATCH | PROV_CAN_FORWARD |
+            PROV_OPENAI_BATCH | PROV_FORM | PROV_STRICT_FORM |
+            PROV_NO_LATE_EXPIRY | PROV_NEEDS_LENGTH | PROV_HAS_RANGE |
+            PROV_HAS_STATUS | PROV_CAN_GRANT | PROV_CAN_UPLOADS,
     .section = &section,
     .state_size = sizeof(struct azure_state),
     .check = check,

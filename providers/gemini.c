@@ -1,6 +1,7 @@
 #include "gateway/base/bug.h"
 #include "gateway/codec/mime.h"
 #include "gateway/codec/url.h"
+#include "providers/openai_forward.h"
 #include "providers/prov_said.h"
 #include "providers/prov_util.h"
 
@@ -44,7 +45,7 @@ struct gemini_state {
 static unsigned caps_of(const struct provider_conf *c)
 {
     const struct gemini_conf *o = c->own;
-    unsigned caps = PROV_CAN_ALL | PROV_HAS_STATUS;
+    unsigned caps = PROV_CAN_ALL | PROV_CAN_FORWARD | PROV_HAS_STATUS;
 
     return o->upload_length == REQUIRED ? caps | PROV_NEEDS_LENGTH : caps;
 }
@@ -221,9 +222,22 @@ static void describe_content(struct prov_op *op, struct prov_exchange *x)
     prov_download(op, x);
 }
 
+/* OpenAI's API has a place below the version, and its own way to show a key. */
+static void describe_forward(struct prov_op *op, struct prov_exchange *x)
+{
+    const struct gemini_conf *o = op->conf->own;
+
+    openai_forward_describe(op, "/openai", STR(""), x);
+    prov_field(op, x, "Authorization",
+               arena_printf(op->arena, "Bearer %s", o->api_key));
+}
+
 static void describe(struct prov_op *op, struct prov_exchange *x)
 {
     switch (op->code) {
+    case PROV_FORWARD:
+        describe_forward(op, x);
+        return;
     case PROV_CREATE:
         describe_create(op, x);
         return;
@@ -460,6 +474,8 @@ static enum gw_err reply(struct prov_op *op, const struct http_res *http,
     ASSERT(http && !file);
     /* Unless the answer leads on to a second exchange. */
     state->step = AT_END;
+    if (op->code == PROV_FORWARD)
+        return openai_forward_read(op, http, e);
     if (http->status < 200 || http->status >= 300)
         return read_error(op, http, e);
     return read_answer(op, step, http, e);
@@ -526,7 +542,8 @@ static const struct conf_section section = {
 const struct provider_type provider_gemini = {
     .name = "gemini",
     .systems = "Gemini API (content: of generated files alone)",
-    .caps = PROV_CAN_ALL | PROV_HAS_STATUS | PROV_NEEDS_LENGTH,
+    .caps =
+        PROV_CAN_ALL | PROV_CAN_FORWARD | PROV_HAS_STATUS | PROV_NEEDS_LENGTH,
     .section = &section,
     .state_size = sizeof(struct gemini_state),
     .check = check,

@@ -3,6 +3,7 @@
 #include "gateway/codec/url.h"
 #include "providers/mistral_batch.h"
 #include "providers/openai.h"
+#include "providers/openai_forward.h"
 #include "providers/prov_util.h"
 #include "providers/signed_url.h"
 
@@ -54,8 +55,8 @@ static const struct mistral_conf *own(const struct provider_conf *c)
  * file: behind it, it is relayed as it is. */
 static unsigned caps_of(const struct provider_conf *c)
 {
-    unsigned caps =
-        PROV_CAN_ALL | PROV_CAN_BATCH | PROV_BATCH_MODEL | PROV_FORM;
+    unsigned caps = PROV_CAN_ALL | PROV_CAN_BATCH | PROV_CAN_FORWARD |
+                    PROV_BATCH_MODEL | PROV_FORM;
 
     if (own(c)->upload_length == REQUIRED)
         caps |= PROV_NEEDS_LENGTH;
@@ -158,6 +159,8 @@ static enum prov_step next(struct prov_op *op, struct prov_exchange *x)
     }
     if (is_of_batch(op)) {
         mistral_batch_describe(op, x);
+    } else if (op->code == PROV_FORWARD) {
+        openai_forward_describe(op, "", STR(""), x);
     } else if (is_by_signed_url(op)) {
         describe_sign(op, x);
     } else {
@@ -249,6 +252,8 @@ static enum gw_err reply(struct prov_op *op, const struct http_res *http,
         return mistral_batch_read(op, http, e);
     if (state->signed_url.n && http->status >= 400)
         return signed_url_error(op, http, e);
+    if (op->code == PROV_FORWARD)
+        return openai_forward_read(op, http, e);
     w = wire_of(op);
     if (openai_read(op, &w, http, e) != GW_OK)
         return e->err;
@@ -315,8 +320,9 @@ static const struct conf_section section = {
 const struct provider_type provider_mistral = {
     .name = "mistral",
     .systems = "Mistral",
-    .caps = PROV_CAN_ALL | PROV_CAN_BATCH | PROV_BATCH_MODEL | PROV_FORM |
-            PROV_NEEDS_LENGTH | PROV_NEEDS_FIELDS | PROV_HAS_RANGE,
+    .caps = PROV_CAN_ALL | PROV_CAN_BATCH | PROV_CAN_FORWARD |
+            PROV_BATCH_MODEL | PROV_FORM | PROV_NEEDS_LENGTH |
+            PROV_NEEDS_FIELDS | PROV_HAS_RANGE,
     .section = &section,
     .state_size = sizeof(struct mistral_state),
     .check = check,

@@ -1,5 +1,6 @@
 #include "gateway/base/bug.h"
 #include "gateway/codec/url.h"
+#include "providers/openai_forward.h"
 #include "providers/openai_presigned.h"
 #include "providers/openai_vendor.h"
 #include "providers/prov_util.h"
@@ -64,6 +65,8 @@ static unsigned operation_of(const char *name)
         return PROV_CAN_BATCH;
     if (str_eq_c(str_of(name), "uploads"))
         return PROV_CAN_UPLOADS;
+    if (str_eq_c(str_of(name), prov_opcode_name(PROV_FORWARD)))
+        return PROV_CAN_FORWARD;
     for (code = 0; code < PROV_GRANT; code++)
         if (str_eq_c(str_of(name), prov_opcode_name(code)))
             return 1u << code;
@@ -83,6 +86,7 @@ static unsigned operations_of(const struct openai_conf *o)
     caps = v->operations ? v->operations : PROV_CAN_ALL;
     if (v->has_uploads)
         caps |= PROV_CAN_UPLOADS;
+    caps |= PROV_CAN_FORWARD;
     return v->no_batches ? caps : caps | PROV_CAN_BATCH;
 }
 
@@ -256,7 +260,9 @@ static enum prov_step next(struct prov_op *op, struct prov_exchange *x)
         openai_presigned_put(op, &state->presigned, x);
         return PROV_SEND_HTTP;
     }
-    if (is_presigned(op))
+    if (op->code == PROV_FORWARD)
+        openai_forward_describe(op, "", w.query, x);
+    else if (is_presigned(op))
         openai_presigned_ask(op, &w, x);
     else
         openai_describe(op, &w, x);
@@ -322,6 +328,8 @@ static enum gw_err reply(struct prov_op *op, const struct http_res *http,
     if (is_presigned(op) && !state->presigned.put_to.n)
         return openai_presigned_read(op, http, &state->presigned, e);
     state->is_answered = true;
+    if (op->code == PROV_FORWARD)
+        return openai_forward_read(op, http, e);
     if (is_presigned(op)) {
         if (openai_presigned_done(op, http, &state->presigned, e) != GW_OK)
             return e->err;
@@ -344,7 +352,7 @@ static enum gw_err check_operations(const struct openai_conf *o,
             return err_set(e, GW_INVALID_VALUE,
                            "'operations' does not know '%s'; it may hold "
                            "create, get, list, delete, content, batch, "
-                           "uploads",
+                           "uploads, forward",
                            o->operations.v[i]);
     return GW_OK;
 }
@@ -427,7 +435,7 @@ static const struct conf_key keys[] = {
      .def = "Bearer", .help = "the word before it; \"\": none"},
     {.name = "operations", .type = CONF_STR_LIST, .offset = AT(operations),
      .help = "what it can do: any of create, get, list, delete, content, "
-             "batch, uploads; empty: what the vendor can"},
+             "batch, uploads, forward; empty: what the vendor can"},
     {.name = "trailing_slash", .type = CONF_ENUM, .offset = AT(trailing_slash),
      .choices = slash_choices,
      .help = "whether uploads and lists go to /files/"},
@@ -495,9 +503,10 @@ const struct provider_type provider_openai = {
                "Groq, xAI, Moonshot, Zhipu, SiliconFlow, DashScope, "
                "Perplexity, Cerebras, DigitalOcean, vLLM production-stack, "
                "AIBrix, Llama Stack, Doubleword, any OpenAI-compatible server",
-    .caps = PROV_CAN_ALL | PROV_CAN_BATCH | PROV_OPENAI_BATCH | PROV_FORM |
-            PROV_CAN_UPLOADS | PROV_NEEDS_LENGTH | PROV_NEEDS_FIELDS |
-            PROV_HAS_RANGE | PROV_HAS_STATUS | PROV_NO_LATE_EXPIRY,
+    .caps = PROV_CAN_ALL | PROV_CAN_BATCH | PROV_CAN_FORWARD |
+            PROV_OPENAI_BATCH | PROV_FORM | PROV_CAN_UPLOADS |
+            PROV_NEEDS_LENGTH | PROV_NEEDS_FIELDS | PROV_HAS_RANGE |
+            PROV_HAS_STATUS | PROV_NO_LATE_EXPIRY,
     .section = &section,
     .state_size = sizeof(struct openai_state),
     .check = check,

@@ -296,16 +296,32 @@ static struct str without_stop(struct str word)
     return word;
 }
 
+struct names {
+    const struct prov_name *v;
+    size_t n;
+};
+
+/* The name that s begins with, or NULL. */
+static const struct prov_name *name_at(struct str s, const struct names *names)
+{
+    size_t i;
+
+    for (i = 0; i < names->n; i++)
+        if (names->v[i].theirs.n && str_starts(s, names->v[i].theirs))
+            return &names->v[i];
+    return NULL;
+}
+
 /* Append what may be shown of the word at the front of s; how long it was. */
-static size_t add_word(struct buf *out, struct str s, struct str id,
-                       struct str shown)
+static size_t add_word(struct buf *out, struct str s, const struct names *names)
 {
     struct str word = without_stop(word_at(s));
+    const struct prov_name *name = name_at(s, names);
     const char *instead;
 
-    if (id.n && str_starts(s, id)) {
-        buf_add_str(out, shown.n ? shown : STR("[id]"));
-        return id.n;
+    if (name) {
+        buf_add_str(out, name->ours.n ? name->ours : STR("[id]"));
+        return name->theirs.n;
     }
     if (word.n == 0) {
         add_byte(out, s.p[0]);
@@ -316,16 +332,25 @@ static size_t add_word(struct buf *out, struct str s, struct str id,
     return word.n;
 }
 
-/* Where id is in the word, if it does not start it: the word is cut there. */
-static size_t id_within(struct str s, struct str id)
+/* Where a name is in the word, if none starts it: the word is cut there. */
+static size_t name_within(struct str s, const struct names *names)
 {
     struct str word = word_at(s);
+    size_t at = 0, i;
     const char *p;
 
-    if (id.n == 0 || word.n == 0)
+    if (word.n == 0 || name_at(s, names))
         return 0;
-    p = memmem(word.p, MIN(word.n + id.n, s.n), id.p, id.n);
-    return p && p < word.p + word.n ? (size_t)(p - word.p) : 0;
+    for (i = 0; i < names->n; i++) {
+        struct str id = names->v[i].theirs;
+
+        if (id.n == 0)
+            continue;
+        p = memmem(word.p, MIN(word.n + id.n, s.n), id.p, id.n);
+        if (p && p < word.p + word.n && (!at || (size_t)(p - word.p) < at))
+            at = (size_t)(p - word.p);
+    }
+    return at;
 }
 
 /* At most max bytes, and no character cut in two. */
@@ -338,8 +363,8 @@ static void cut(struct buf *out, size_t max)
     out->n = max;
 }
 
-struct str prov_said_clean(struct arena *a, struct str message,
-                           struct str upstream_id, struct str shown_id)
+static struct str clean(struct arena *a, struct str message,
+                        const struct names *names)
 {
     struct buf out;
     struct str clean;
@@ -347,9 +372,8 @@ struct str prov_said_clean(struct arena *a, struct str message,
 
     buf_init(&out, 2 * MESSAGE_MAX + LIMIT_UPSTREAM_ID_BYTES);
     while (message.n && out.n <= MESSAGE_MAX && !out.overflow) {
-        n = id_within(message, upstream_id);
-        n = add_word(&out, n ? str_make(message.p, n) : message, upstream_id,
-                     shown_id);
+        n = name_within(message, names);
+        n = add_word(&out, n ? str_make(message.p, n) : message, names);
         message.p += n;
         message.n -= n;
     }
@@ -357,4 +381,26 @@ struct str prov_said_clean(struct arena *a, struct str message,
     clean = arena_dup(a, str_trim(buf_str(&out)));
     buf_release(&out);
     return clean;
+}
+
+struct str prov_said_clean(struct arena *a, struct str message,
+                           struct str upstream_id, struct str shown_id)
+{
+    struct prov_name name = {upstream_id, shown_id};
+    struct names names = {&name, 1};
+
+    return clean(a, message, &names);
+}
+
+struct str prov_said_clean_all(const struct prov_op *op, struct str message)
+{
+    struct names names = {NULL, op->nnames + 1};
+    struct prov_name *v =
+        arena_alloc(op->arena, names.n * sizeof(struct prov_name));
+
+    v[0] = (struct prov_name){op->upstream_id, op->shown_id};
+    if (op->nnames)
+        memcpy(v + 1, op->names, op->nnames * sizeof(v[0]));
+    names.v = v;
+    return clean(op->arena, message, &names);
 }

@@ -27,5 +27,7 @@ void prov_said_find(struct arena *a, struct str body, struct prov_said *said);
  * have become a word in brackets. */
 struct str prov_said_clean(struct arena *a, struct str message,
                            struct str upstream_id, struct str shown_id);
+/* The same for all that the operation names. */
+struct str prov_said_clean_all(const struct prov_op *op, struct str message);
 
 #endif

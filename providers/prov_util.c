@@ -246,10 +246,30 @@ static const char *const key_words[] = {"auth_error", "expired_key",
                                         "token_not_found_in_db",
                                         "no_db_connection", NULL};
 
-/* The rule for what it means, where the status alone does not say it. */
-static struct rule meant_rule(int status, const struct prov_said *said)
+/* Of a call that is passed on nobody here knows what it is about. */
+static const struct rule passed_on[] = {
+    /* clang-format off */
+    {404, GW_UPSTREAM_NOT_FOUND, true, true},
+    {410, GW_UPSTREAM_NOT_FOUND, true, true},
+    {413, GW_BODY_TOO_LARGE,     true, true},
+    /* clang-format on */
+};
+
+static struct rule rule_for(const struct prov_op *op, int status)
 {
-    struct rule rule = rule_of(status);
+    size_t i;
+
+    for (i = 0; op->code == PROV_FORWARD && i < COUNTOF(passed_on); i++)
+        if (passed_on[i].status == status)
+            return passed_on[i];
+    return rule_of(status);
+}
+
+/* The rule for what it means, where the status alone does not say it. */
+static struct rule meant_rule(const struct prov_op *op, int status,
+                              const struct prov_said *said)
+{
+    struct rule rule = rule_for(op, status);
 
     if (rule.err == GW_UPSTREAM_RATE_LIMITED && speaks_of(said, quota_words))
         rule.err = GW_UPSTREAM_QUOTA;
@@ -299,10 +319,9 @@ enum gw_err prov_http_error(const struct prov_op *op,
     if (e->err != GW_OK)
         return e->err;
     prov_said_find(op->arena, res->body, &said);
-    rule = meant_rule(res->status, &said);
+    rule = meant_rule(op, res->status, &said);
     if (rule.has_message)
-        message = prov_said_clean(op->arena, said.message, op->upstream_id,
-                                  op->shown_id);
+        message = prov_said_clean_all(op, said.message);
     describe(op, res->status, rule.err, message, e);
     if (rule.has_message)
         copy_word(e->param, sizeof(e->param), said.param);

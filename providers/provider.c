@@ -26,7 +26,8 @@ const char *prov_opcode_name(enum prov_opcode code)
         [PROV_UPLOAD_CREATE] = "upload_create",
         [PROV_UPLOAD_PART] = "upload_part",
         [PROV_UPLOAD_COMPLETE] = "upload_complete",
-        [PROV_UPLOAD_CANCEL] = "upload_cancel"};
+        [PROV_UPLOAD_CANCEL] = "upload_cancel",
+        [PROV_FORWARD] = "forward"};
 
     return names[code];
 }

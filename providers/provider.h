@@ -36,7 +36,8 @@ enum prov_opcode {
     PROV_UPLOAD_PART,
     PROV_UPLOAD_COMPLETE, /* makes a file, as PROV_CREATE does */
     PROV_UPLOAD_CANCEL,
-    PROV_OPCODES /* at most 20: prov_cap has other bits behind them */
+    PROV_FORWARD, /* a call of the API that is only passed on: op->forward */
+    PROV_OPCODES  /* at most 20: prov_cap has other bits behind them */
 };
 
 /* What a provider can do (a bit for each operation), and how (PROV_FORM and
@@ -57,6 +58,8 @@ enum prov_cap {
     /* It takes files in parts, each of which it names. */
     PROV_CAN_UPLOADS = 1 << PROV_UPLOAD_CREATE | 1 << PROV_UPLOAD_PART |
                        1 << PROV_UPLOAD_COMPLETE | 1 << PROV_UPLOAD_CANCEL,
+    /* It takes calls of OpenAI's API as they are. */
+    PROV_CAN_FORWARD = 1 << PROV_FORWARD,
     /* The upload is a form: the client's own framing of the file and of what
      * follows it may be relayed as it came, under the client's boundary. */
     PROV_FORM = 1 << 20,
@@ -145,6 +148,27 @@ struct prov_upload {
     int64_t lines;      /* of the file; -1: not counted, as it streams */
 };
 
+/* What forward passes on. The answer of a 2xx goes to the sink as it is, an
+ * error is read as those of other operations. */
+struct prov_forward {
+    const char *method;
+    struct str path;         /* below the API's base, encoded, without a slash
+                                before it: "chat/completions" */
+    struct str query;        /* encoded, without the "?"; "" none */
+    struct str content_type; /* of the body; "" none */
+    struct str accept;       /* "" none */
+    struct str body;         /* STR_NULL: there is none, or it is the stream */
+    bool has_stream;         /* the body is the stream, */
+    int64_t stream_len;      /* exactly so long; -1: unknown */
+    struct str model;        /* as the provider calls it; "" unknown */
+    bool is_once;            /* sent twice, it would do twice what lasts */
+};
+
+/* A name of the provider's and what is shown in its place. */
+struct prov_name {
+    struct str theirs, ours;
+};
+
 /* One operation, from its first exchange to its last. The caller fills the
  * first half; the provider the second. */
 struct prov_op {
@@ -178,7 +202,10 @@ struct prov_op {
     const struct str *part_ids;
     size_t nparts;
     struct str md5;
-    struct str list_cursor; /* list: "" is the first page */
+    struct str list_cursor;        /* list: "" is the first page */
+    struct prov_forward forward;   /* forward */
+    const struct prov_name *names; /* in messages, beside upstream_id */
+    size_t nnames;
 
     struct file_obj file;  /* create, upload_complete, get: the provider's
                               object, id is the provider's */
@@ -258,7 +285,7 @@ static inline unsigned provider_caps(const struct provider_conf *c)
 }
 
 /* "create", "get", "list", "delete", "content", "grant", "batch_create",
- * "batch_get", "batch_cancel", "upload_create" and so on. */
+ * "batch_get", "batch_cancel", "upload_create" and so on, "forward". */
 const char *prov_opcode_name(enum prov_opcode code);
 
 #endif

@@ -2,6 +2,7 @@
 #include "gateway/codec/mime.h"
 #include "gateway/codec/url.h"
 #include "providers/openai.h"
+#include "providers/openai_forward.h"
 #include "providers/prov_util.h"
 #include "providers/signed_url.h"
 #include "providers/together.h"
@@ -30,8 +31,8 @@ enum length { REQUIRED, OPTIONAL };
  * file: behind it, it is relayed as it is. */
 static unsigned caps_of(const struct provider_conf *c)
 {
-    unsigned caps = PROV_CAN_ALL | PROV_CAN_BATCH | PROV_NEEDS_FIELDS |
-                    PROV_HAS_RANGE | PROV_HAS_STATUS;
+    unsigned caps = PROV_CAN_ALL | PROV_CAN_BATCH | PROV_CAN_FORWARD |
+                    PROV_NEEDS_FIELDS | PROV_HAS_RANGE | PROV_HAS_STATUS;
 
     if (together_conf(c)->upload == PRESIGNED)
         return caps | PROV_NEEDS_LENGTH;
@@ -179,6 +180,9 @@ static void describe_first(struct prov_op *op, struct prov_exchange *x)
 
     if ((1u << op->code) & PROV_CAN_BATCH) {
         together_describe_batch(op, x);
+    } else if (op->code == PROV_FORWARD) {
+        openai_forward_describe(op, "", STR(""), x);
+        together_add_key(op, x);
     } else if (op->code == PROV_CREATE && together_is_in_parts(op)) {
         together_describe_initiate(op, x);
     } else if (op->code == PROV_CREATE &&
@@ -391,6 +395,8 @@ static enum gw_err reply(struct prov_op *op, const struct http_res *http,
     ASSERT(http && !file);
     /* Unless the answer leads on to another exchange. */
     state->step = AT_END;
+    if (op->code == PROV_FORWARD)
+        return openai_forward_read(op, http, e);
     switch (step) {
     case AT_FIRST:
         return read_first(op, http, e);
@@ -458,9 +464,9 @@ static const struct conf_section section = {
 const struct provider_type provider_together = {
     .name = "together",
     .systems = "Together AI",
-    .caps = PROV_CAN_ALL | PROV_CAN_BATCH | PROV_FORM | PROV_NEEDS_LENGTH |
-            PROV_NEEDS_FIELDS | PROV_NO_LATE_EXPIRY | PROV_HAS_RANGE |
-            PROV_HAS_STATUS,
+    .caps = PROV_CAN_ALL | PROV_CAN_BATCH | PROV_CAN_FORWARD | PROV_FORM |
+            PROV_NEEDS_LENGTH | PROV_NEEDS_FIELDS | PROV_NO_LATE_EXPIRY |
+            PROV_HAS_RANGE | PROV_HAS_STATUS,
     .section = &section,
     .state_size = sizeof(struct together_state),
     .check = check,

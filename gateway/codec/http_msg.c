@@ -66,3 +66,11 @@ int64_t http_req_length(const struct http_req *r)
     }
     return sum;
 }
+
+bool http_req_sinks(const struct http_req *r, int status)
+{
+    if (!r->is_sink)
+        return false;
+    return status == 200 || status == 206 ||
+           (r->sinks_any && status >= 200 && status < 300);
+}

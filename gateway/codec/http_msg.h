@@ -48,11 +48,14 @@ struct http_req {
                        makes the client send a request again */
     bool is_direct; /* not through the proxy: what it talks to is near */
     bool is_sink;   /* a 200 or 206 answer's body goes to the operation's sink
-                       instead of res->body */
+                       instead of res->body, */
+    bool sinks_any; /* or that of any 2xx */
 };
 
 void http_req_add_mem(struct http_req *r, struct str mem);
 void http_req_add_stream(struct http_req *r, int64_t len);
+/* Does the body of an answer with that status go to the sink? */
+bool http_req_sinks(const struct http_req *r, int status);
 /* Sum of the segments; -1 when a stream's length is unknown, 0 for no body. */
 int64_t http_req_length(const struct http_req *r);
 

@@ -146,8 +146,9 @@ static void on_http_head(void *arg, const struct http_res *res)
 
     u->is_answered = true;
     observe_first_byte(u);
-    if (!u->x.http.is_sink || (res->status != 200 && res->status != 206))
+    if (!http_req_sinks(&u->x.http, res->status))
         return;
+    h.status = res->status;
     h.is_partial = res->status == 206;
     h.length = field_int(res, STR("content-length"));
     h.content_type = http_fields_get(&res->fields, STR("content-type"));
@@ -168,7 +169,7 @@ static void on_http_head(void *arg, const struct http_res *res)
 /* One to nowhere is an error, of which the provider may know more. */
 static bool is_redirect(const struct upstream *u, const struct http_res *res)
 {
-    return u->x.http.is_sink &&
+    return u->x.http.is_sink && u->op.code != PROV_FORWARD &&
            http_fields_get(&res->fields, STR("location")).p &&
            (res->status == 301 || res->status == 302 || res->status == 303 ||
             res->status == 307 || res->status == 308);
@@ -285,6 +286,7 @@ static void on_file_head(void *arg, const struct file_res *res)
     const struct file_req *q = &u->x.file;
     int64_t rest = res->size - MIN(q->offset, res->size);
     struct upstream_head h = {
+        .status = u->op.range_first >= 0 ? 206 : 200,
         .is_partial = u->op.range_first >= 0,
         .length = q->len < 0 ? rest : MIN(q->len, rest),
         .size = res->size,

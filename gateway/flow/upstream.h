@@ -34,6 +34,7 @@
 
 /* The beginning of the answer that goes into the sink. */
 struct upstream_head {
+    int status;
     bool is_partial; /* 206: a range */
     int64_t length;  /* of what follows; -1 unknown */
     int64_t size;    /* of the whole file; -1 unknown */

@@ -168,7 +168,7 @@ static void on_final_head(struct client_call *k)
 {
     int status = k->reply.res.status;
 
-    k->is_sinking = k->o.sink && (status == 200 || status == 206);
+    k->is_sinking = k->o.sink && http_req_sinks(k->req, status);
     k->head_pending = true;
     /* A refused upload does not wait for its source any more. */
     k->source_ready = k->source_ready || status >= 300;

@@ -111,6 +111,7 @@ static const struct {
     {PROV_CAN_CONTENT,    "content"},
     {PROV_CAN_GRANT,      "grant"},
     {PROV_CAN_BATCH,      "batch"},
+    {PROV_CAN_FORWARD,    "forward"},
     {PROV_FORM,           "form"},
     {PROV_NEEDS_LENGTH,   "needs_length"},
     {PROV_NEEDS_FIELDS,   "needs_fields"},
@@ -182,6 +183,32 @@ static void read_parts(struct golden_case *c, struct str lines,
     op->md5 = text_or_empty(c, lines, "md5");
 }
 
+static void read_forward(struct golden_case *c, struct str lines,
+                         struct prov_forward *f)
+{
+    f->method = arena_cstr(c->arena, text_or_empty(c, lines, "method"));
+    f->path = text_or_empty(c, lines, "path");
+    f->query = text_or_empty(c, lines, "query");
+    f->content_type = text_or_empty(c, lines, "content_type");
+    f->accept = text_or_empty(c, lines, "accept");
+    f->body = golden_value(c, lines, "body");
+    f->has_stream = golden_value(c, lines, "stream_len").p != NULL;
+    f->stream_len = golden_number(c, lines, "stream_len", -1);
+    f->model = text_or_empty(c, lines, "model");
+    f->is_once = golden_value(c, lines, "once").p != NULL;
+}
+
+/* "name: theirs ours" */
+static void read_name(struct golden_case *c, struct str lines,
+                      struct prov_op *op)
+{
+    struct prov_name *name = arena_new_of(c->arena, struct prov_name);
+
+    op->names = name;
+    op->nnames = str_cut(text_or_empty(c, lines, "name"), ' ', &name->theirs,
+                         &name->ours);
+}
+
 static void read_operation(struct golden_case *c, struct str lines,
                            struct prov_op *op)
 {
@@ -207,6 +234,8 @@ static void read_operation(struct golden_case *c, struct str lines,
     op->grant.secret = text_or_empty(c, lines, "secret");
     read_upload(c, lines, &op->upload);
     read_parts(c, lines, op);
+    read_forward(c, lines, &op->forward);
+    read_name(c, lines, op);
     if (!golden_line(&lines, &word))
         word = STR("");
     for (code = 0; code < PROV_OPCODES; code++)
@@ -253,7 +282,7 @@ static void show_http(struct buf *b, const struct prov_op *op,
     if (req->is_direct)
         buf_add_c(b, ":direct\n");
     if (req->is_sink)
-        buf_add_c(b, ":sink\n");
+        buf_add_c(b, req->sinks_any ? ":sink of any\n" : ":sink\n");
     if (is_told)
         buf_add_c(b, ":told\n");
     if (req->nsegs)
@@ -435,7 +464,7 @@ static void show_result(struct buf *b, const struct prov_op *op)
         show_object(b, &op->file);
     else if (op->code == PROV_DELETE)
         buf_add_c(b, "deleted\n");
-    else if (op->code == PROV_CONTENT)
+    else if (op->code == PROV_CONTENT || op->code == PROV_FORWARD)
         buf_add_c(b, "streamed\n");
     else if (op->code == PROV_GRANT)
         show_grant(b, &op->grant);

@@ -2,11 +2,9 @@
 
 #include "gateway/base/bug.h"
 #include "gateway/base/clock.h"
-#include "gateway/base/crypto.h"
 #include "gateway/base/log.h"
 #include "gateway/codec/fileid.h"
 #include "gateway/store/batch_quota.h"
-#include "gateway/store/expiry.h"
 
 /* A new batch's record is tried to be written so often and so long. */
 #define RECORD_RETRY_MS 200
@@ -132,180 +130,45 @@ static void file_failed(struct batch_look *l, const struct gw_error *e)
         begin_writing(l);
 }
 
-static void go_on(struct batch_look *l)
+static void on_found(void *arg, const struct gw_error *e)
 {
+    struct batch_look *l = arg;
+
+    if (e->err != GW_OK) {
+        file_failed(l, e);
+        return;
+    }
+    *ours(l) = l->found.id;
     l->which++;
     next_file(l);
 }
 
-static void on_put(void *arg, bool changed, const struct gw_error *e)
+static void find_file(struct batch_look *l)
 {
-    struct batch_look *l = arg;
-
-    (void)changed; /* else another one was faster, with the same */
-    l->call = NULL;
-    if (e->err != GW_OK) {
-        file_failed(l, e);
-        return;
-    }
-    *ours(l) = l->file.obj.id;
-    go_on(l);
-}
-
-static void on_expiry_put(void *arg, bool changed, const struct gw_error *e)
-{
-    (void)arg;
-    (void)changed;
-    (void)e; /* it was sent before the record: that fails, too */
-}
-
-static void on_settled(void *arg, bool changed, const struct gw_error *e)
-{
-    struct batch_look *l = arg;
-
-    (void)changed;
-    l->call = NULL;
-    if (e->err != GW_OK) {
-        file_failed(l, e);
-        return;
-    }
-    if (l->file.obj.expires_at)
-        (void)expiry_put(l->sv->redis, &l->file, on_expiry_put, NULL);
-    l->call = file_store_put(l->sv->redis, &l->file, on_put, l);
-}
-
-/* What it counts comes first: a file that has a record is not counted again. */
-static void put_file(struct batch_look *l)
-{
-    struct quota_amount used = {.files = 1, .bytes = l->file.obj.bytes};
-    struct quota_who who = {.n = l->record.nscopes};
-    size_t i;
-
-    for (i = 0; i < who.n; i++)
-        who.v[i].id = l->record.scopes[i];
-    l->call =
-        quota_settle(l->sv->redis, l->file.obj.id, &who, &used, on_settled, l);
-}
-
-/* By what does not change from one look to the next. */
-static struct str make_id(struct batch_look *l, int64_t created_at)
-{
-    unsigned char hash[CRYPTO_SHA256_BYTES];
-    char id[LIMIT_ID_BYTES + 1];
+    struct found_file *f = &l->found;
     struct fileid batch;
-    int64_t made_ms;
+    size_t i;
 
     if (!fileid_parse(FILEID_BATCH, l->record.obj.id, &batch))
         BUG("a batch with a bad id");
-    made_ms = fileid_time_ms(batch.ulid);
-    created_at = MIN(created_at, (made_ms + FILE_AGE_MAX_MS) / 1000);
-    crypto_sha256(arena_printf(l->arena, "%.*s\n%s\n%.*s",
-                               STR_ARG(l->record.obj.id), l->provider->name,
-                               STR_ARG(l->theirs[l->which])),
-                  hash);
-    fileid_make(FILEID_FILE, l->provider->ns, MAX(created_at * 1000, made_ms),
-                hash, id);
-    return arena_dup(l->arena, str_of(id));
-}
-
-/* What was asked of the provider holds here, too: not every one can do it. */
-static void set_end(struct batch_look *l)
-{
-    struct file_obj *f = &l->file.obj;
-    int64_t ends = f->created_at + l->record.output_expires_s;
-
-    if (l->record.output_expires_s && (!f->expires_at || ends < f->expires_at))
-        f->expires_at = ends;
-}
-
-static void register_file(struct batch_look *l, const struct file_obj *seen)
-{
-    struct file_record *f = &l->file;
-
-    *f = (struct file_record){
-        .obj = *seen,
+    *f = (struct found_file){
+        .provider = l->provider,
+        .theirs = l->theirs[l->which],
         .owner = l->record.owner,
         .key_hash = l->record.key_hash,
-        .upstream_id = l->theirs[l->which],
-        .content_type = STR(""),
-        .stored_ms = clock_wall_ms(),
-    };
-    f->obj.id = make_id(l, seen->created_at);
-    f->obj.provider = str_of(l->provider->name);
-    f->obj.purpose = STR("batch_output");
-    f->obj.bytes = MAX(seen->bytes, 0);
-    if (!f->obj.filename.n)
-        f->obj.filename =
+        .who.n = l->record.nscopes,
+        .seed = l->record.obj.id,
+        .least_ms = fileid_time_ms(batch.ulid),
+        .purpose = STR("batch_output"),
+        .filename =
             arena_printf(l->arena, "%.*s_%s.jsonl", STR_ARG(l->record.obj.id),
-                         l->which == 0 ? "output" : "error");
-    f->obj.filename.n = MIN(f->obj.filename.n, (size_t)LIMIT_FILENAME_BYTES);
-    if (!f->obj.created_at)
-        f->obj.created_at = f->stored_ms / 1000;
-    set_end(l);
-    put_file(l);
-}
-
-static void on_details(void *arg, const struct gw_error *e)
-{
-    struct batch_look *l = arg;
-
-    if (e->err == GW_OK)
-        register_file(l, &l->up->op.file);
-    else if (e->err == GW_FILE_NOT_FOUND) /* deleted, or ended */
-        go_on(l);
-    else
-        file_failed(l, e);
-}
-
-static const struct upstream_ops details_ops = {.done = on_details};
-
-static void ask_details(struct batch_look *l)
-{
-    struct file_obj unknown = {.bytes = -1, .status = FILE_PROCESSED};
-
-    if (!(provider_caps(l->provider) & PROV_CAN_GET)) {
-        register_file(l, &unknown);
-        return;
-    }
-    l->up = upstream_new(l->sv, l->arena, l->provider, PROV_GET);
-    l->up->op.upstream_id = l->theirs[l->which];
-    upstream_start(l->up, NULL, NULL, &details_ops, l);
-}
-
-static void on_record(void *arg, const struct file_record *found,
-                      const struct gw_error *e)
-{
-    struct batch_look *l = arg;
-
-    l->call = NULL;
-    if (e->err != GW_OK) {
-        file_failed(l, e);
-    } else if (!found) { /* the way back led to nothing */
-        ask_details(l);
-    } else {
-        *ours(l) = found->obj.id;
-        go_on(l);
-    }
-}
-
-static void on_known(void *arg, const struct file_record *found,
-                     const struct gw_error *e)
-{
-    struct batch_look *l = arg;
-
-    l->call = NULL;
-    if (e->err != GW_OK) {
-        file_failed(l, e);
-    } else if (!found) {
-        ask_details(l);
-    } else if (!str_eq(found->owner, l->record.owner)) {
-        log_warn("a file of the batch '%.*s' at '%s' is another owner's",
-                 STR_ARG(l->record.obj.id), l->provider->name);
-        go_on(l);
-    } else {
-        l->call = file_store_get(l->sv->redis, l->arena, found->owner,
-                                 found->obj.id, on_record, l);
-    }
+                         l->which == 0 ? "output" : "error"),
+        .life_s = l->record.output_expires_s,
+    };
+    f->most_ms = f->least_ms + FILE_AGE_MAX_MS;
+    for (i = 0; i < f->who.n; i++)
+        f->who.v[i].id = l->record.scopes[i];
+    found_file_start(f, l->sv, l->arena, on_found, l);
 }
 
 static void next_file(struct batch_look *l)
@@ -317,8 +180,7 @@ static void next_file(struct batch_look *l)
         begin_writing(l);
         return;
     }
-    l->call = file_store_by_upstream(l->sv->redis, l->arena, l->provider->name,
-                                     l->theirs[l->which], on_known, l);
+    find_file(l);
 }
 
 /* --- the provider's operation --- */
@@ -418,6 +280,7 @@ void batch_look_start(struct batch_look *l, struct services *sv,
 void batch_look_abort(struct batch_look *l)
 {
     upstream_abort(l->up);
+    found_file_abort(&l->found);
     if (l->call)
         redis_cancel(l->call);
     l->call = NULL;

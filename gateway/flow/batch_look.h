@@ -2,11 +2,9 @@
  * what it made becomes files of its owner.
  *
  *     the provider's operation -> output and error file, each seen for the
- *     first time: its details, what it counts, its record -> the batch's record
+ *     first time (found_file.h) -> the batch's record
  *
- * A new file's id is made of the batch's and the provider's own, so that two
- * who look at once make one file, which counts once. It is charged to whom the
- * batch's maker was, beyond every limit: it is there.
+ * A file is charged to whom the batch's maker was.
  *
  * Whoever looked tells store/batch_quota what was seen. One that its provider
  * does not know, at two looks that are an interval apart, has failed.
@@ -16,9 +14,8 @@
 #ifndef FILEMUX_FLOW_BATCH_LOOK_H
 #define FILEMUX_FLOW_BATCH_LOOK_H
 
-#include "gateway/flow/upstream.h"
+#include "gateway/flow/found_file.h"
 #include "gateway/store/batch_store.h"
-#include "gateway/store/file_store.h"
 
 #define BATCH_LOOK_FILES 2 /* output and errors */
 
@@ -43,7 +40,7 @@ struct batch_look {
     struct redis_call *call;
     struct str theirs[BATCH_LOOK_FILES];
     size_t which; /* of them is being seen to */
-    struct file_record file;
+    struct found_file found;
     struct gw_error outcome; /* once all is written */
     bool is_incomplete;      /* a file could not be made ours now */
     struct loop_timer retry;

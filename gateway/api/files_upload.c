@@ -59,7 +59,7 @@ static void use_candidate(struct upload *u, size_t i)
 /* The first to be tried, or all of them. */
 static void use_route(struct upload *u)
 {
-    struct str models = u->fields.hints.model;
+    struct str models = u->fields.ask.hints.model;
     bool is_by_models = u->route.is_for_all && u->route.is_by_models;
 
     use_candidate(u, 0);

@@ -82,89 +82,53 @@ enum gw_err upload_fields_check_complete(struct upload_fields *f,
 
 /* --- routing --- */
 
-static struct str first_of(struct str a, struct str b)
-{
-    return a.n ? a : b;
-}
-
-/* A copy: the head is gone when the client is. */
-static struct str header(struct txn *t, struct str name)
-{
-    return arena_dup(t->arena, txn_header(t, name));
-}
-
 /* What the head tells. */
 void upload_fields_begin(struct upload_fields *f, struct txn *t)
 {
     f->t = t;
-    f->hints = (struct route_hints){
-        .path = arena_dup(t->arena, t->path_provider),
-        .header = first_of(header(t, STR("x-filemux-provider")),
-                           header(t, STR("custom-llm-provider"))),
-        .query = first_of(txn_query(t, STR("provider")),
-                          txn_query(t, STR("custom_llm_provider"))),
-        .model = first_of(header(t, STR("x-litellm-model")),
-                          first_of(txn_query(t, STR("model")),
-                                   txn_query(t, STR("target_model_names")))),
-        .may_be_several = true,
-    };
-    f->facts = (struct route_facts){
-        .key_alias = t->vkey->key_alias,
-        .key_hash = str_of(t->vkey->hash),
-        .team = t->vkey->team_id,
-        .tags = t->vkey->tags.v,
-        .ntags = t->vkey->tags.n,
-        .size = t->head->content_length,
-        .load = fleet_loads(t->sv->fleet, t->arena, &t->conf->providers),
-    };
-    crypto_random(&f->facts.draw, sizeof(f->facts.draw));
+    route_ask_begin(&f->ask, t);
+    f->ask.hints.may_be_several = true;
+    if (!f->ask.hints.model.n)
+        f->ask.hints.model = txn_query(t, STR("target_model_names"));
 }
 
 void upload_fields_tell(struct upload_fields *f, struct str provider,
                         struct str model, struct str purpose,
                         struct str filename, int64_t size)
 {
-    f->hints.fields_are_complete = true;
-    f->hints.form = provider;
-    f->hints.model = first_of(f->hints.model, model);
-    f->facts.purpose = purpose;
-    f->facts.filename = filename;
-    f->facts.model = f->hints.model;
-    f->facts.size = size;
+    struct route_ask *ask = &f->ask;
+
+    ask->hints.may_be_several = false; /* its parts go to one provider */
+    ask->hints.fields_are_complete = true;
+    ask->hints.form = provider;
+    if (!ask->hints.model.n)
+        ask->hints.model = model;
+    ask->facts.purpose = purpose;
+    ask->facts.filename = filename;
+    ask->facts.model = ask->hints.model;
+    ask->facts.size = size;
 }
 
 /* What the form has told so far. */
 static void read_form_hints(struct upload_fields *f)
 {
     struct form *form = f->t->form;
+    struct route_ask *ask = &f->ask;
 
-    f->hints.fields_are_complete = f->are_complete;
-    f->hints.form = form_get(form, FORM_PROVIDER);
-    f->hints.model = first_of(f->hints.model, form_get(form, FORM_MODEL));
-    f->facts.purpose = form_get(form, FORM_PURPOSE);
-    f->facts.filename = form_filename(form);
-    f->facts.model = f->hints.model;
+    ask->hints.fields_are_complete = f->are_complete;
+    ask->hints.form = form_get(form, FORM_PROVIDER);
+    if (!ask->hints.model.n)
+        ask->hints.model = form_get(form, FORM_MODEL);
+    ask->facts.purpose = form_get(form, FORM_PURPOSE);
+    ask->facts.filename = form_filename(form);
+    ask->facts.model = ask->hints.model;
 }
 
-static enum gw_err decide(struct upload_fields *f, struct route_decision *d,
-                          bool *needs_fields, struct gw_error *e)
-{
-    return router_decide(&f->t->conf->route, &f->t->conf->providers, f->t->vkey,
-                         f->t->vteam, &f->hints, &f->facts, d, needs_fields, e);
-}
-
-/* A pool's turn is taken when it is known that the pool is asked, and once: the
- * same upload is looked at several times. */
 enum gw_err upload_fields_route(struct upload_fields *f,
                                 struct route_decision *d, bool *needs_fields,
                                 struct gw_error *e)
 {
     if (f->t->form)
         read_form_hints(f);
-    if (decide(f, d, needs_fields, e) != GW_OK || !d->turn_of ||
-        d->turn_of == f->turn_of)
-        return e->err;
-    f->turn_of = d->turn_of;
-    f->facts.turn = fleet_turn(f->t->sv->fleet, d->turn_of);
-    return decide(f, d, needs_fields, e);
+    return route_ask(&f->ask, f->t, d, needs_fields, e);
 }

@@ -6,16 +6,14 @@
 #ifndef FILEMUX_API_UPLOAD_FIELDS_H
 #define FILEMUX_API_UPLOAD_FIELDS_H
 
-#include "gateway/flow/txn.h"
+#include "gateway/flow/route_ask.h"
 
 struct upload_fields {
-    int64_t expires_after_s;  /* as checked; 0: none, or not known yet */
-    struct route_hints hints; /* as read so far */
+    int64_t expires_after_s; /* as checked; 0: none, or not known yet */
+    struct route_ask ask;    /* its hints: as read so far */
     /* --- private --- */
     struct txn *t;
-    struct route_facts facts;
-    const char *turn_of; /* whose turn facts.turn is; NULL: none yet */
-    bool are_complete;   /* all of them: checked as a whole */
+    bool are_complete; /* all of them: checked as a whole */
 };
 
 /* Read what the request's head tells; t->form may not be there yet. */

@@ -32,6 +32,8 @@
 /* --- ids --- */
 #define LIMIT_ID_BYTES 64           /* an id of ours */
 #define LIMIT_NAMESPACE_BYTES 16    /* the provider's part of it */
+#define LIMIT_OBJECT_ID_BYTES 256     /* of a response and its like: a part of a
+                                         Redis key */
 #define LIMIT_UPSTREAM_ID_BYTES (2 * KIB) /* LiteLLM's managed ids start at 300
                                              and grow with every model */
 

@@ -28,6 +28,8 @@
  *  fm:{o:<owner>}:up:<upload id>              hash    part id -> "<bytes> <upstream id>"   with the upload  upload_store
  *  fm:{o:<owner>}:uw:<upload id>              hash    part id -> "<until ms> <bytes>
  *                                                     <object>": those under way           with the upload  upload_store
+ *  fm:{o:<owner>}:x:<object id>               string  kind and provider of what a provider
+ *                                                     keeps for its maker, JSON            forward.object_life object_store
  *
  *  fm:{expiry}                                zset    "<owner> <file id>", score it ends (s) with the record  expiry
  *
@@ -79,6 +81,7 @@
 #define SCHEMA_UPLOAD "fm:{o:%}:u:%"
 #define SCHEMA_UPLOAD_PARTS "fm:{o:%}:up:%"
 #define SCHEMA_UPLOAD_UNDER_WAY "fm:{o:%}:uw:%"
+#define SCHEMA_OBJECT "fm:{o:%}:x:%"
 #define SCHEMA_UPSTREAM "fm:{u:%}:%"
 /* What all that begin with {gw} do; scripts/include/counters.lua knows the
  * names behind it of what it counts. */

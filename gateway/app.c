@@ -19,6 +19,7 @@
 #include "gateway/base/log.h"
 #include "gateway/config.h"
 #include "gateway/flow/fleet.h"
+#include "gateway/flow/held.h"
 #include "gateway/store/redis_server.h"
 #include "gateway/worker.h"
 #include "providers/disk.h"
@@ -34,6 +35,7 @@ struct app {
     struct redis_server *redis;
     struct file_io *files;
     struct fleet *fleet;
+    struct held *held;
     struct worker **workers;
     unsigned nworkers, nstopped;
     bool is_draining;
@@ -199,6 +201,7 @@ static enum gw_err start_workers(struct app *a, const char *redis_url,
         .process_id = a->process_id,
         .files = a->files,
         .fleet = a->fleet,
+        .held = a->held,
         .settings = a->settings,
         .stopped = post_stopped,
         .arg = a,
@@ -255,6 +258,7 @@ static enum gw_err start(struct app *a, struct gw_error *e)
         return e->err;
     a->files = file_io_open(FILE_THREADS);
     a->fleet = fleet_new();
+    a->held = held_new();
     clean_directories(a);
     return start_workers(a, redis_url, e);
 }
@@ -267,6 +271,7 @@ static void stop(struct app *a)
     if (a->files)
         file_io_close(a->files);
     fleet_free(a->fleet);
+    held_free(a->held);
     if (a->redis)
         redis_server_stop(a->redis);
     settings_drop(a->settings);

@@ -123,6 +123,24 @@ static const struct conf_section uploads_section = {
         {0}},
 };
 
+static const struct conf_section forward_section = {
+    .size = sizeof(struct settings_forward),
+    .keys = (const struct conf_key[]){
+        {.name = "enabled", .type = CONF_BOOL, .offset = IN(settings_forward, is_enabled), .def = "true",
+         .help = "false: filemux serves files and batches alone"},
+        {.name = "max_json_bytes", .type = CONF_SIZE, .offset = IN(settings_forward, max_json_bytes), .def = "32MB", .min = 1024, .max = 1 << 30,
+         .help = "largest JSON body, of a request and of an answer that is looked into"},
+        {.name = "max_event_bytes", .type = CONF_SIZE, .offset = IN(settings_forward, max_event_bytes), .def = "16MB", .min = 1024, .max = 1 << 30,
+         .help = "largest event of a stream that is looked into: the last one may have a whole response"},
+        {.name = "max_held_bytes", .type = CONF_SIZE, .offset = IN(settings_forward, max_held_bytes), .def = "512MB", .min = 1024, .max = INT64_C(1) << 50,
+         .help = "what all these bodies of the process take together; beyond: 503"},
+        {.name = "timeout", .type = CONF_DURATION, .offset = IN(settings_forward, timeout_ms), .def = "10m", .min = 100, .max = 86400000,
+         .help = "a provider may think for so long between two bytes, if its own `timeout` is shorter"},
+        {.name = "object_life", .type = CONF_DURATION, .offset = IN(settings_forward, object_life_ms), .def = "30d", .min = 60000, .max = INT64_C(3650) * 86400000,
+         .help = "for so long it is known whose a response is; OpenAI keeps them for 30 days"},
+        {0}},
+};
+
 static const struct conf_section key_section = {
     .size = sizeof(struct settings_key),
     .keys = (const struct conf_key[]){
@@ -131,7 +149,7 @@ static const struct conf_section key_section = {
         {.name = "team_id", .type = CONF_STR, .offset = IN(settings_key, team_id), .help = "owner of its files, if set"},
         {.name = "user_id", .type = CONF_STR, .offset = IN(settings_key, user_id), .help = "owner of its files, if set and no team is"},
         {.name = "providers", .type = CONF_STR_LIST, .offset = IN(settings_key, providers), .help = "those it may use; empty: all"},
-        {.name = "operations", .type = CONF_STR_LIST, .offset = IN(settings_key, operations), .help = "of create, read, list, delete, content, batch; empty: all"},
+        {.name = "operations", .type = CONF_STR_LIST, .offset = IN(settings_key, operations), .help = "of create, read, list, delete, content, batch, forward; empty: all"},
         {.name = "default_provider", .type = CONF_STR, .offset = IN(settings_key, default_provider), .help = "where its files go if nothing else decides"},
         {.name = "max_file_bytes", .type = CONF_SIZE, .offset = IN(settings_key, max_file_bytes), .help = "largest file; 0: the global limit"},
         {.name = "max_active_batches", .type = CONF_INT, .offset = IN(settings_key, max_active_batches), .max = 1 << 30, .help = "that run at a time; 0: no limit"},
@@ -163,6 +181,7 @@ static const struct conf_section settings_section = {
         {.name = "batch_check", .type = CONF_SECTION, .offset = AT(batch_check), .sub = &batch_check_section, .help = "batch files are checked while they are uploaded"},
         {.name = "batches", .type = CONF_SECTION, .offset = AT(batches), .sub = &batches_section, .help = "what runs at providers"},
         {.name = "uploads", .type = CONF_SECTION, .offset = AT(uploads), .sub = &uploads_section, .help = "files that come in parts"},
+        {.name = "forward", .type = CONF_SECTION, .offset = AT(forward), .sub = &forward_section, .help = "calls of the API that are passed on to a provider"},
         {.name = "providers", .type = CONF_SECTIONS, .offset = AT(providers), .sub = &provider_conf_section,
          .help = "where files go, by name; empty: `local`, a directory in data_dir",
          .example =

@@ -88,6 +88,7 @@ static void open_services(struct worker *w)
     sv->metrics = metrics_new();
     sv->files = w->o.files;
     sv->fleet = w->o.fleet;
+    sv->held = w->o.held;
     sv->client = http_client_open(sv->loop);
     sv->redis = redis_open(sv->loop, &redis, sv->metrics);
     sv->keys = key_store_open(sv->redis);

@@ -18,6 +18,7 @@ struct worker_options {
     const char *process_id; /* borrowed for the worker's life */
     struct file_io *files;
     struct fleet *fleet;
+    struct held *held;
     struct settings *settings; /* held by the worker */
     /* Called on the worker's thread when it has drained and stopped. */
     void (*stopped)(void *arg);

@@ -36,6 +36,8 @@ void openai_forward_describe(struct prov_op *op, const char *dir,
     prov_field(op, x, "Accept-Encoding", STR("identity"));
     if (f->content_type.n)
         prov_field(op, x, "Content-Type", f->content_type);
+    if (f->beta.n)
+        prov_field(op, x, "OpenAI-Beta", f->beta);
     add_body(f, &x->http);
     x->http.is_once = f->is_once;
     x->http.is_sink = x->http.sinks_any = true;

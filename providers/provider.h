@@ -157,6 +157,7 @@ struct prov_forward {
     struct str query;        /* encoded, without the "?"; "" none */
     struct str content_type; /* of the body; "" none */
     struct str accept;       /* "" none */
+    struct str beta;         /* OpenAI-Beta; "" none */
     struct str body;         /* STR_NULL: there is none, or it is the stream */
     bool has_stream;         /* the body is the stream, */
     int64_t stream_len;      /* exactly so long; -1: unknown */

@@ -22,6 +22,7 @@ static const struct {
     {VKEY_DELETE,  "delete files"},
     {VKEY_CONTENT, "download files"},
     {VKEY_BATCH,   "use batches"},
+    {VKEY_FORWARD, "call the API"},
     /* clang-format on */
 };
 

@@ -17,8 +17,9 @@ enum vkey_ops {
     VKEY_DELETE = 1 << 3,
     VKEY_CONTENT = 1 << 4,
     VKEY_BATCH = 1 << 5,
-    VKEY_OPS_ALL = (1 << 6) - 1,
-    VKEY_NO_OP = 1 << 6, /* for routes: any key may ask */
+    VKEY_FORWARD = 1 << 6, /* calls of the API that are passed on */
+    VKEY_OPS_ALL = (1 << 7) - 1,
+    VKEY_NO_OP = 1 << 7, /* for routes: any key may ask */
 };
 
 struct vkey_strs {

@@ -77,8 +77,8 @@ enum gw_err vrecord_bool(const struct json *record, const char *name, bool *out,
 
 static unsigned op_of(struct str name)
 {
-    static const char *const names[] = {"create", "read",    "list",
-                                        "delete", "content", "batch"};
+    static const char *const names[] = {"create",  "read",  "list",   "delete",
+                                        "content", "batch", "forward"};
     size_t i;
 
     for (i = 0; i < COUNTOF(names); i++)

@@ -32,7 +32,7 @@ enum kind {
 };
 
 static const char *const operation_words[] = {
-    "create", "read", "list", "delete", "content", "batch", NULL};
+    "create", "read", "list", "delete", "content", "batch", "forward", NULL};
 
 static const struct field {
     const char *name;

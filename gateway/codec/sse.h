@@ -72,4 +72,10 @@ void sse_finish(struct sse *s);
  * ends in the data make as many lines of it. An event without data stays. */
 void sse_write(const struct sse_event *ev, struct str data, struct buf *out);
 
+/* Bytes that it holds at the moment. */
+static inline size_t sse_holds(const struct sse *s)
+{
+    return s->held.n + s->joined.n;
+}
+
 #endif

@@ -2,7 +2,7 @@
  *
  * One per worker thread, made by gateway/worker.c; nothing in it is shared
  * with another thread but what is thread-safe by itself (files, settings,
- * fleet).
+ * fleet, held).
  */
 #ifndef FILEMUX_FLOW_SERVICES_H
 #define FILEMUX_FLOW_SERVICES_H
@@ -35,6 +35,7 @@ struct services {
     struct tally *tally;
     struct auth_guard *guard;
     struct fleet *fleet;            /* the process's: fleet.h */
+    struct held *held;              /* the process's: held.h */
     struct undo *undos;             /* under way here: undo.h */
     struct upload_end *upload_ends; /* under way here: upload_end.h */
     bool is_draining;

@@ -55,6 +55,11 @@ struct settings {
     struct settings_batches {
         int64_t look_ms, keep_ms;
     } batches;
+    struct settings_forward {
+        bool is_enabled;
+        int64_t max_json_bytes, max_event_bytes, max_held_bytes;
+        int64_t timeout_ms, object_life_ms;
+    } forward;
     bool checksums;
     struct settings_uploads {
         int64_t max_part_bytes, life_ms;

@@ -55,6 +55,8 @@ static void log_access(struct txn *t, enum server_close why)
         log_cstr(&l, "provider", t->provider);
     if (t->file_id.n)
         log_str(&l, "file", t->file_id);
+    if (t->model.n)
+        log_str(&l, "model", t->model);
     if (t->reason[0])
         log_cstr(&l, "routed_by", t->reason);
     if (t->error.err != GW_OK) {
@@ -63,6 +65,8 @@ static void log_access(struct txn *t, enum server_close why)
     }
     log_int(&l, "bytes_in", (int64_t)server_req_body_bytes(t->req));
     log_int(&l, "bytes_out", (int64_t)server_req_reply_bytes(t->req));
+    if (t->ttfb_us)
+        log_int(&l, "ttfb_us", t->ttfb_us);
     log_int(&l, "us", clock_mono_us() - t->begun_us);
     log_end(&l);
 }
@@ -96,7 +100,7 @@ static void on_charged(void *arg, bool changed, const struct gw_error *e)
 /* Of what was sent: an error in its place is none of the file's. */
 static int64_t bytes_of_file(const struct txn *t)
 {
-    if (!t->pipe || t->status >= 300)
+    if (!t->pipe || t->is_passed_on || t->status >= 300)
         return 0;
     return (int64_t)server_req_reply_bytes(t->req);
 }

@@ -83,6 +83,9 @@ struct txn {
     int status;
     struct gw_error error;
     const char *provider;
+    struct str model;  /* that was asked for */
+    int64_t ttfb_us;   /* to the head of the provider's answer; 0: none came */
+    bool is_passed_on; /* what is answered is no file */
     char reason[96];
     struct str file_id;
     int64_t bytes_stored; /* of the file that it made */

@@ -331,7 +331,7 @@ static void send_http(struct upstream *u, bool public_only)
     const struct provider_conf *c = u->op.conf;
     struct client_call_options o = {
         .connect_timeout_ms = c->connect_timeout_ms,
-        .timeout_ms = c->timeout_ms,
+        .timeout_ms = MAX(c->timeout_ms, u->patience_ms),
         .ca_file = c->ca_file,
         .proxy = u->x.http.is_direct ? "" : c->proxy,
         .public_only = public_only,

@@ -50,7 +50,8 @@ struct upstream_ops {
 };
 
 struct upstream {
-    struct prov_op op; /* the caller fills what the operation needs */
+    struct prov_op op;   /* the caller fills what the operation needs */
+    int64_t patience_ms; /* without progress, if the provider's is shorter */
     /* --- private --- */
     struct services *sv;
     struct prov_exchange x;

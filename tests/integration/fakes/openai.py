@@ -24,6 +24,7 @@ from . import pattern
 from .batches import Batches
 from .form import File, Refused, read_form
 from .http import Body, Gone, Pace, Server, Violation, head_bytes
+from .inference import Inference
 from .uploads import Uploads
 
 PURPOSES = ["assistants", "batch", "fine-tune", "vision", "user_data", "evals"]
@@ -261,7 +262,7 @@ class Exchange:
         self.at("sent", self.seen.sent)
 
 
-class OpenAI(Batches, Uploads, Server):
+class OpenAI(Batches, Uploads, Inference, Server):
     def __init__(self, api_key="sk-upstream", keep=True, tls=None):
         self.api_key, self.keep = api_key, keep
         self.files = {}  # id -> Stored, in the order of their making
@@ -275,6 +276,7 @@ class OpenAI(Batches, Uploads, Server):
         # short_pages
         self.quirks = set()
         self.lock = threading.Lock()
+        self.reset_inference()
         super().__init__(tls)
         scheme = "https" if tls else "http"
         self.url = f"{scheme}://127.0.0.1:{self.port}/v1"
@@ -361,6 +363,8 @@ class OpenAI(Batches, Uploads, Server):
         if self._batch_route(x, x.head.path.removeprefix("/v1")):
             return
         if self._upload_route(x, x.head.path.removeprefix("/v1")):
+            return
+        if self._inference_route(x, x.head.path.removeprefix("/v1")):
             return
         m = re.fullmatch(r"/v1/files(?:/([^/]+)(/content)?)?", x.head.path)
         if not m:

@@ -1,0 +1,149 @@
+#include "gateway/base/clock.h"
+#include "gateway/codec/fileid.h"
+#include "gateway/flow/forward_impl.h"
+
+/* One reference for each site of the text that names something, in their order,
+ * behind that of the path. An id that stands twice is asked for twice: both are
+ * in the same write. What cannot be an id of ours is not asked for at all. */
+
+static bool is_named(const struct id_site *s)
+{
+    return s->kind != ID_MODEL;
+}
+
+static struct forward_ref *add(struct forward *f, enum forward_ref_kind kind,
+                               struct str id, struct str param)
+{
+    struct forward_ref *ref = &f->refs[f->nrefs++];
+
+    *ref = (struct forward_ref){
+        .f = f, .kind = kind, .id = id, .param = param, .theirs = id};
+    return ref;
+}
+
+static void collect(struct forward *f)
+{
+    f->refs = arena_alloc(f->t->arena, (f->asked.n + 1) * sizeof(f->refs[0]));
+    if (f->call->kind)
+        add(f, FORWARD_OBJECT, f->t->param, STR("id"));
+    for (size_t i = 0; i < f->asked.n; i++) {
+        const struct id_site *s = &f->asked.v[i];
+
+        if (is_named(s))
+            add(f, s->kind == ID_OBJECT ? FORWARD_OBJECT : FORWARD_FILE,
+                s->value, s->path);
+    }
+}
+
+/* --- what is not there --- */
+
+static void refuse(struct forward *f, const struct forward_ref *ref)
+{
+    bool is_file = ref->kind == FORWARD_FILE;
+    struct gw_error e = {0};
+    struct str id = ref->id;
+
+    if (!str_is_utf8(id) || id.n > LIMIT_OBJECT_ID_BYTES)
+        id = STR_NULL;
+    err_set_param(&e, is_file ? GW_FILE_NOT_FOUND : GW_OBJECT_NOT_FOUND,
+                  arena_cstr(f->t->arena, ref->param), "no such %s '%.*s'",
+                  is_file         ? "file"
+                  : f->call->kind ? f->call->kind
+                                  : "object",
+                  STR_ARG(id));
+    forward_fail(f, &e);
+}
+
+static void conclude(struct forward *f)
+{
+    if (f->error.err != GW_OK) {
+        forward_fail(f, &f->error);
+        return;
+    }
+    for (size_t i = 0; i < f->nrefs; i++)
+        if (!f->refs[i].provider) {
+            refuse(f, &f->refs[i]);
+            return;
+        }
+    forward_known(f);
+}
+
+/* --- answers of the store --- */
+
+static void answered(struct forward_ref *ref, const struct gw_error *e)
+{
+    struct forward *f = ref->f;
+
+    ref->call = NULL;
+    if (e->err != GW_OK && f->error.err == GW_OK)
+        f->error = *e;
+    if (--f->nwaiting == 0)
+        conclude(f);
+}
+
+/* /<provider>/v1/… pins the provider. */
+static bool is_under_path(const struct forward *f, struct str provider)
+{
+    return !f->t->path_provider.p || str_eq(f->t->path_provider, provider);
+}
+
+static void on_file(void *arg, const struct file_record *r,
+                    const struct gw_error *e)
+{
+    struct forward_ref *ref = arg;
+    bool is_over =
+        r && r->obj.expires_at && r->obj.expires_at <= clock_wall_s();
+
+    if (r && !is_over && is_under_path(ref->f, r->obj.provider)) {
+        ref->theirs = r->upstream_id;
+        ref->provider = arena_cstr(ref->f->t->arena, r->obj.provider);
+    }
+    answered(ref, e);
+}
+
+static void on_object(void *arg, const struct object_record *o,
+                      const struct gw_error *e)
+{
+    struct forward_ref *ref = arg;
+    const char *kind = ref->f->call->kind;
+    bool is_in_path = ref == ref->f->refs && kind;
+
+    if (o && (!is_in_path || str_eq_c(o->kind, kind)) &&
+        is_under_path(ref->f, o->provider))
+        ref->provider = arena_cstr(ref->f->t->arena, o->provider);
+    answered(ref, e);
+}
+
+static bool look_up(struct forward *f, struct forward_ref *ref)
+{
+    struct txn *t = f->t;
+    struct fileid id;
+
+    if (ref->kind == FORWARD_FILE && fileid_parse(FILEID_FILE, ref->id, &id))
+        ref->call = file_store_get(t->sv->redis, t->arena, t->vkey->owner,
+                                   ref->id, on_file, ref);
+    else if (ref->kind == FORWARD_OBJECT && object_is_id(ref->id))
+        ref->call = object_store_get(t->sv->redis, t->arena, t->vkey->owner,
+                                     ref->id, on_object, ref);
+    return ref->call != NULL;
+}
+
+void forward_refs_look_up(struct forward *f)
+{
+    collect(f);
+    for (size_t i = 0; i < f->nrefs; i++)
+        f->nwaiting += look_up(f, &f->refs[i]);
+    if (f->nwaiting)
+        txn_goto(f->t, TXN_STORE);
+    else
+        conclude(f);
+}
+
+void forward_refs_cancel(struct forward *f)
+{
+    for (size_t i = 0; i < f->nrefs; i++)
+        if (f->refs[i].call)
+            redis_cancel(f->refs[i].call);
+    for (size_t i = 0; i < f->nrefs; i++)
+        f->refs[i].call = NULL;
+}

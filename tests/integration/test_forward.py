@@ -1,0 +1,445 @@
+"""Calls of the API that are passed on, with ids rewritten where they stand."""
+
+import json
+
+import httpx
+import openai
+import pytest
+from conftest import sdk_for
+from fakes.inference import Gate
+from fakes.openai import OpenAI, after_sent, answer, on_head, reset
+from gw import config, refused, until
+
+MODELS = {
+    "smart": {"provider": "up", "model": "gpt-4o"},
+    "there": {"provider": "other", "model": "gpt-4o"},
+}
+
+
+@pytest.fixture
+def world(start):
+    """A gateway with two providers of OpenAI's kind and a disk."""
+    up, other = OpenAI(), OpenAI(api_key="sk-other")
+    conf = {"models": MODELS, "providers": {"disk": {"type": "disk", "path": "./d"}}}
+    gw = start(config(conf, up=up, other=other))
+    gw.up, gw.other = up, other
+    yield gw
+    for fake in (up, other):
+        fake.stop()
+        assert fake.violations == []
+
+
+@pytest.fixture
+def key(world):
+    return world.new_key()
+
+
+@pytest.fixture
+def sdk(world, key):
+    with sdk_for(world, key) as client:
+        yield client
+
+
+def user(text, **more):
+    return [{"role": "user", "content": text, **more}]
+
+
+def put(sdk, **more):
+    return sdk.files.create(file=("a.txt", b"hello"), purpose="user_data", **more)
+
+
+def with_file(file_id, text="what is in it?"):
+    content = [{"type": "text", "text": text},
+               {"type": "file", "file": {"file_id": file_id}}]  # fmt: skip
+    return [{"role": "user", "content": content}]
+
+
+def input_of(file_id, text="look"):
+    content = [{"type": "input_text", "text": text},
+               {"type": "input_file", "file_id": file_id}]  # fmt: skip
+    return [{"role": "user", "content": content}]
+
+
+# --- what is passed on as it is ---
+
+
+def test_a_chat_completion_comes_back(world, sdk):
+    made = sdk.chat.completions.create(model="gpt-4o", messages=user("hi"))
+    assert made.choices[0].message.content == world.up.says
+    assert world.up.calls == [{"model": "gpt-4o", "messages": user("hi")}]
+
+
+def test_the_body_arrives_byte_for_byte(world, key):
+    body = b'{ "model":"gpt-4o" ,"messages" : [ {"content":"\\u0041 file-abc",\n"role":"user"}]}'
+    got = world.call(key, "POST", "/v1/chat/completions", content=body,
+                     headers={"Content-Type": "application/json"})  # fmt: skip
+    assert got.status_code == 200, got.text
+    assert world.up.seen[-1].text == body
+
+
+def test_a_chat_completion_streams(world, sdk):
+    chunks = list(
+        sdk.chat.completions.create(model="gpt-4o", messages=user("hi"), stream=True)
+    )
+    text = "".join(c.choices[0].delta.content or "" for c in chunks)
+    assert text == world.up.says
+
+
+def test_completions_embeddings_moderations_images(sdk, world):
+    assert sdk.completions.create(model="gpt-4o", prompt="x").choices[0].text
+    found = sdk.embeddings.create(model="text-embedding-3-small", input="x",
+                                  encoding_format="float")  # fmt: skip
+    assert found.data[0].embedding == [0.5, 0.25]
+    assert sdk.moderations.create(model="gpt-4o", input="x").results == []
+    made = sdk.images.generate(model="gpt-4o", prompt="x")
+    assert made.data[0].b64_json == "aGk="
+
+
+def test_speech_is_bytes(sdk, world):
+    sound = sdk.audio.speech.create(model="gpt-4o", input="x", voice="alloy")
+    assert sound.response.headers["content-type"] == "audio/mpeg"
+    assert sound.read() == b"ID3\x00sound" * 1000
+
+
+@pytest.mark.parametrize("base", ["/v1", "", "/up/v1"])
+def test_every_form_of_the_path(world, key, base):
+    body = {"model": "gpt-4o", "messages": user("hi")}
+    got = world.call(key, "POST", f"{base}/chat/completions", json=body)
+    assert got.status_code == 200, got.text
+    line = world.access(got.headers["x-request-id"])
+    assert (line["route"], line["provider"]) == ("chat.completions", "up")
+    assert line["model"] == "gpt-4o" and line["ttfb_us"] > 0
+
+
+def test_a_stream_is_not_held_back(world, key):
+    world.up.gate = gate = Gate()
+    body = {"model": "gpt-4o", "messages": user("hi"), "stream": True}
+    headers = {"Authorization": f"Bearer {key}"}
+    with httpx.stream("POST", world.url + "/v1/chat/completions", json=body,
+                      headers=headers, timeout=20) as got:  # fmt: skip
+        events = got.iter_lines()
+        for _ in world.up.says.split(" "):
+            assert next(events).startswith("data: {")
+            next(events)
+            gate.go()
+        gate.go(100)
+        assert list(events)[-2] == "data: [DONE]"
+
+
+def test_an_events_stream_is_not_held_back(world, sdk):
+    world.up.gate = gate = Gate()
+    stream = sdk.responses.create(model="gpt-4o", input="hi", stream=True)
+    for number, event in enumerate(stream):
+        assert event.sequence_number == number
+        gate.go()
+    assert event.type == "response.completed"
+
+
+# --- the provider ---
+
+
+def test_an_alias_picks_the_provider_and_gets_its_name(world, sdk):
+    sdk.chat.completions.create(model="there", messages=user("smart"))
+    assert world.up.calls == []
+    assert world.other.calls == [{"model": "gpt-4o", "messages": user("smart")}]
+
+
+def test_a_header_picks_the_provider(world, key):
+    body = {"model": "gpt-4o", "messages": user("hi")}
+    headers = {"x-filemux-provider": "other"}
+    got = world.call(key, "POST", "/v1/chat/completions", json=body, headers=headers)
+    assert got.status_code == 200
+    assert world.up.calls == [] and len(world.other.calls) == 1
+
+
+def test_a_file_picks_the_provider(world, key, sdk):
+    with sdk_for(world, key, "/other/v1") as there:
+        file = put(there)
+    sdk.chat.completions.create(model="gpt-4o", messages=with_file(file.id))
+    (theirs,) = world.other.files
+    assert world.other.calls[0]["messages"] == with_file(theirs)
+
+
+def test_an_alias_of_another_provider_is_refused(world, key):
+    body = {"model": "there", "messages": user("hi")}
+    error = refused(world.call(key, "POST", "/up/v1/chat/completions", json=body), 400)
+    assert (error["param"], error["code"]) == ("model", "model_not_found")
+    assert "'other'" in error["message"] and world.up.seen == []
+
+
+def test_a_disk_takes_no_calls(world, key):
+    body = {"model": "m", "messages": user("hi")}
+    got = world.call(key, "POST", "/disk/v1/chat/completions", json=body)
+    assert "disk" in refused(got, 400, "unsupported_operation")["message"]
+
+
+def test_files_of_two_providers_do_not_mix(world, key, sdk):
+    mine = put(sdk).id
+    with sdk_for(world, key, "/other/v1") as there:
+        other = put(there).id
+    body = {"model": "gpt-4o", "messages": with_file(mine) + with_file(other)}
+    error = refused(world.call(key, "POST", "/v1/chat/completions", json=body), 400)
+    assert error["param"] == "messages[1].content[1].file.file_id"
+    for word in ("'up'", "'other'", "messages[0].content[1].file.file_id"):
+        assert word in error["message"]
+    assert world.up.calls == world.other.calls == []
+
+
+def test_what_a_key_may(world, sdk):
+    body = {"model": "gpt-4o", "messages": user("hi")}
+    for fields, code in (
+        ({"operations": ["create", "batch"]}, "operation_not_allowed"),
+        ({"models": ["smart"]}, "model_not_allowed"),
+    ):
+        key = world.new_key(**fields)
+        refused(world.call(key, "POST", "/v1/chat/completions", json=body), 403, code)
+    key = world.new_key(providers=["other"], operations=["forward"])
+    assert world.call(key, "POST", "/v1/chat/completions", json=body).status_code == 200
+    assert world.up.calls == [] and len(world.other.calls) == 1
+    body["model"] = "smart"
+    got = world.call(key, "POST", "/v1/chat/completions", json=body)
+    refused(got, 403, "provider_not_allowed")
+
+
+# --- ids ---
+
+
+def test_ids_are_replaced_at_their_places_alone(world, sdk):
+    file = put(sdk)
+    (theirs,) = world.up.files
+    sdk.responses.create(
+        model="gpt-4o", input=input_of(file.id, f"say {file.id}"), metadata={"f": file.id}
+    )
+    assert world.up.calls[0] == {
+        "model": "gpt-4o", "input": input_of(theirs, f"say {file.id}"),
+        "metadata": {"f": file.id},
+    }  # fmt: skip
+
+
+def test_an_answers_ids_come_back_ours(world, sdk):
+    file = put(sdk)
+    (theirs,) = world.up.files
+    world.up.cites = [theirs]
+    tools = [{"type": "code_interpreter",
+              "container": {"type": "auto", "file_ids": [file.id]}}]  # fmt: skip
+    made = sdk.responses.create(model="gpt-4o", input="hi", tools=tools)
+    assert made.output[0].content[0].annotations[0].file_id == file.id
+    assert made.tools[0].container.file_ids == [file.id]
+    assert made.output_text == world.up.says
+
+
+def test_a_known_file_that_was_not_asked_about(world, sdk):
+    file = put(sdk)
+    world.up.cites = list(world.up.files)
+    made = sdk.responses.create(model="gpt-4o", input="hi")
+    assert made.output[0].content[0].annotations[0].file_id == file.id
+
+
+@pytest.mark.parametrize("streams", [False, True])
+def test_a_file_that_was_made_is_the_callers(world, sdk, streams):
+    made = sdk.responses.create(model="gpt-4o", input="make a file", stream=streams)
+    if streams:
+        *_, last = made
+        made = last.response
+    file_id = made.output[0].content[0].annotations[0].file_id
+    assert file_id.startswith("file-up-")
+    assert sdk.files.content(file_id).read() == b"1,2"
+    file = sdk.files.retrieve(file_id)
+    assert (file.filename, file.purpose, file.bytes) == ("made.csv", "assistants_output", 3)
+    again = sdk.responses.retrieve(made.id)
+    assert again.output[0].content[0].annotations[0].file_id == file_id
+    assert [f.id for f in sdk.files.list()] == [file_id]
+
+
+def test_anothers_file_in_an_answer_leads_nowhere(world, sdk):
+    with sdk_for(world, world.new_key()) as they:
+        theirs = put(they)
+    (raw,) = world.up.files
+    world.up.cites = [raw]
+    made = sdk.responses.create(model="gpt-4o", input="hi")
+    shown = made.output[0].content[0].annotations[0].file_id
+    assert shown not in (raw, theirs.id) and shown.startswith("file-up-")
+    with pytest.raises(openai.NotFoundError):
+        sdk.files.retrieve(shown)
+
+
+@pytest.mark.parametrize("split", [1, 2, 3, 7, 64])
+def test_events_are_rewritten_however_they_are_cut(world, sdk, split):
+    file = put(sdk)
+    world.up.cites, world.up.split = list(world.up.files), split
+    stream = sdk.responses.create(model="gpt-4o", input=input_of(file.id), stream=True)
+    events = list(stream)
+    text = json.dumps([e.to_dict() for e in events])
+    assert world.up.cites[0] not in text and text.count(file.id) == 4
+    assert "".join(e.delta for e in events if e.type.endswith("text.delta")) == (
+        world.up.says.replace(" ", "")
+    )
+
+
+def test_a_response_is_retrieved_cancelled_deleted(world, sdk):
+    made = sdk.responses.create(model="there", input="hi", background=True)
+    assert made.status == "queued" and made.id in world.other.responses
+    assert sdk.responses.retrieve(made.id).status == "queued"
+    assert sdk.responses.cancel(made.id).status == "cancelled"
+    items = list(sdk.responses.input_items.list(made.id, limit=1))
+    assert items[0].content[0].text == "hi"
+    sdk.responses.delete(made.id)
+    assert world.other.responses == {}
+    with pytest.raises(openai.NotFoundError):
+        sdk.responses.retrieve(made.id)
+    assert [s.path for s in world.up.seen] == []
+
+
+def test_the_one_before_picks_the_provider(world, key, sdk):
+    made = sdk.responses.create(model="there", input="hi")
+    sdk.responses.create(model="gpt-4o", input="and?", previous_response_id=made.id)
+    assert world.other.calls[-1]["previous_response_id"] == made.id
+    body = {"model": "gpt-4o", "input": input_of(put(sdk).id),
+            "previous_response_id": made.id}  # fmt: skip
+    error = refused(world.call(key, "POST", "/v1/responses", json=body), 400)
+    assert "'up'" in error["message"] and "'other'" in error["message"]
+
+
+def test_a_retrieved_stream_is_rewritten(world, key, sdk):
+    file = put(sdk)
+    made = sdk.responses.create(model="gpt-4o", input="make a file")
+    events = list(sdk.responses.retrieve(made.id, stream=True))
+    assert events[-1].response.output[0].content[0].annotations[0].file_id.startswith(
+        "file-up-"
+    )
+    assert file.id not in json.dumps([e.to_dict() for e in events])
+
+
+def test_input_tokens_and_compact(world, sdk):
+    file = put(sdk)
+    (theirs,) = world.up.files
+    count = sdk.responses.input_tokens.count(model="gpt-4o", input=input_of(file.id))
+    assert count.input_tokens == 11
+    assert world.up.calls[-1]["input"] == input_of(theirs)
+    raw = sdk.responses.with_raw_response
+    made = raw.compact(model="gpt-4o", input=input_of(file.id)).text
+    assert file.id in made and theirs not in made
+
+
+# --- others' ids ---
+
+
+@pytest.mark.parametrize("raw", [False, True])
+def test_anothers_ids_are_not_found(world, key, raw):
+    with sdk_for(world, world.new_key()) as they:
+        file = put(they).id
+        response = they.responses.create(model="gpt-4o", input="hi").id
+    if raw:
+        (file,) = world.up.files
+        response = "resp_" + "0" * 48
+    world.up.seen.clear()
+    for body, code, param in (
+        ({"input": input_of(file)}, "file_not_found", "input[0].content[1].file_id"),
+        ({"input": "x", "previous_response_id": response}, "object_not_found",
+         "previous_response_id"),
+        ({"input": "x", "conversation": "conv_1"}, "object_not_found", "conversation"),
+        ({"input": "x", "strange": {"file_id": file}}, "file_not_found",
+         "strange.file_id"),
+    ):  # fmt: skip
+        got = world.call(key, "POST", "/v1/responses", json={"model": "gpt-4o", **body})
+        assert refused(got, 404, code)["param"] == param
+    for method, below in (("GET", ""), ("DELETE", ""), ("POST", "/cancel"),
+                          ("GET", "/input_items")):  # fmt: skip
+        got = world.call(key, method, f"/v1/responses/{response}{below}")
+        assert refused(got, 404)["param"] == "id"
+    assert world.up.seen == []
+
+
+# --- faults ---
+
+
+def test_an_error_names_our_ids(world, key, sdk):
+    file = put(sdk)
+    (theirs,) = world.up.files
+    world.up.files.clear()
+    body = {"model": "gpt-4o", "input": input_of(file.id)}
+    error = refused(world.call(key, "POST", "/v1/responses", json=body), 404)
+    assert file.id in error["message"] and theirs not in error["message"]
+
+
+def test_an_unknown_model_is_told_as_the_provider_does(world, key):
+    body = {"model": "gpt-9", "messages": user("hi")}
+    got = world.call(key, "POST", "/v1/chat/completions", json=body)
+    assert "gpt-9" in refused(got, 404, "model_not_found")["message"]
+
+
+@pytest.mark.parametrize("body", [b"{", b"[]", b"", b'{"model":"m",}', b"\xff\xfe"])
+def test_what_is_no_json_object_is_refused(world, key, body):
+    got = world.call(key, "POST", "/v1/responses", content=body)
+    refused(got, 400)
+    assert world.up.seen == []
+
+
+def test_a_pool_goes_on_to_the_next(start):
+    up, other = OpenAI(), OpenAI(api_key="sk-other")
+    pools = {"all": {"members": [{"provider": "up"}, {"provider": "other"}]}}
+    gw = start(config({"pools": pools, "routing": {"default": "all"}}, up=up, other=other))
+    key = gw.new_key()
+    for act in (answer(503, {"error": {"message": "busy"}}), reset):
+        up.fault(on_head(act), path="chat")
+        body = {"model": "gpt-4o", "messages": user("hi")}
+        got = gw.call(key, "POST", "/v1/chat/completions", json=body)
+        assert got.status_code == 200
+        assert gw.access(got.headers["x-request-id"])["provider"] == "other"
+    up.stop(), other.stop()
+
+
+@pytest.mark.parametrize("path", ["chat/completions", "responses"])
+def test_a_provider_that_dies_breaks_the_stream_off(world, key, path):
+    world.up.fault(after_sent(700, reset), path=path)
+    body = {"model": "gpt-4o", "stream": True, "input": "hi", "messages": user("hi")}
+    del body["input" if path.startswith("chat") else "messages"]
+    world.up.says = "word " * 100
+    with pytest.raises(httpx.TransportError):
+        world.call(key, "POST", f"/v1/{path}", json=body)
+
+
+def test_a_provider_that_dies_in_an_answer_is_a_502(world, key):
+    world.up.fault(on_head(reset), path="responses")
+    body = {"model": "gpt-4o", "input": "hi"}
+    refused(world.call(key, "POST", "/v1/responses", json=body), 502, "upstream_broken")
+
+
+@pytest.mark.parametrize("path", ["chat/completions", "responses"])
+def test_a_client_that_goes_ends_the_call(world, key, path):
+    world.up.gate = Gate(2)
+    body = {"model": "gpt-4o", "stream": True, "input": "hi", "messages": user("hi")}
+    del body["input" if path.startswith("chat") else "messages"]
+    headers = {"Authorization": f"Bearer {key}"}
+    with httpx.stream("POST", f"{world.url}/v1/{path}", json=body, headers=headers,
+                      timeout=20) as got:  # fmt: skip
+        next(got.iter_lines())
+    until(lambda: world.up.seen[-1].gone, "the provider's connection is closed")
+
+
+def test_a_body_that_is_too_large_is_refused_before_it_is_read(start, fake):
+    gw = start(config({"forward": {"max_json_bytes": "64KB"}}, up=fake))
+    key = gw.new_key()
+    body = {"model": "gpt-4o", "messages": user("x" * (1 << 16))}
+    got = gw.call(key, "POST", "/v1/chat/completions", json=body)
+    refused(got, 413, "body_too_large")
+    assert fake.seen == []
+
+
+def test_bodies_of_all_are_bounded_together(start, fake):
+    gw = start(config({"forward": {"max_held_bytes": "64KB"}}, up=fake))
+    key = gw.new_key()
+    small = {"model": "gpt-4o", "messages": user("x")}
+    large = {"model": "gpt-4o", "messages": user("x" * (1 << 16))}
+    got = gw.call(key, "POST", "/v1/chat/completions", json=large)
+    assert refused(got, 503, "overloaded") and got.headers["retry-after"]
+    for _ in range(3):  # what was refused or is over takes nothing
+        got = gw.call(key, "POST", "/v1/chat/completions", json=small)
+        assert got.status_code == 200
+
+
+def test_forwarding_can_be_switched_off(start, fake):
+    gw = start(config({"forward": {"enabled": False}}, up=fake))
+    body = {"model": "gpt-4o", "messages": user("x")}
+    got = gw.call(gw.new_key(), "POST", "/v1/chat/completions", json=body)
+    refused(got, 404, "unknown_route")

@@ -12,6 +12,7 @@
 #include "gateway/flow/grants.h"
 #include "gateway/flow/jobs.h"
 #include "gateway/flow/lease.h"
+#include "gateway/flow/model_list.h"
 #include "gateway/flow/removal.h"
 #include "gateway/flow/sweeper.h"
 #include "gateway/flow/txn.h"
@@ -95,6 +96,7 @@ static void open_services(struct worker *w)
     sv->leases = lease_open(sv);
     sv->tally = tally_open(sv);
     sv->guard = auth_guard_new();
+    sv->models = model_cache_open();
     sv->bytes_in = metrics_get(sv->metrics, METRIC_BYTES_IN, NULL, NULL, NULL);
     sv->bytes_out =
         metrics_get(sv->metrics, METRIC_BYTES_OUT, NULL, NULL, NULL);
@@ -160,6 +162,7 @@ static void close_services(struct worker *w)
     removal_close(sv);
     tally_close(sv->tally);
     auth_guard_free(sv->guard);
+    model_cache_close(sv->models);
     lease_close(sv->leases);
     key_store_close(sv->keys);
     redis_close(sv->redis);

@@ -25,6 +25,8 @@ void uploads_part(struct txn *t);
 void uploads_complete(struct txn *t);
 void uploads_cancel(struct txn *t);
 void forward_api(struct txn *t);
+void models_list(struct txn *t);
+void models_get(struct txn *t);
 
 void keys_generate(struct txn *t);
 void keys_info(struct txn *t);

@@ -34,6 +34,8 @@ static const struct route routes[] = {
     {"DELETE", BASE_API,   "responses/{id}",      "responses.delete", SCOPE_KEY, VKEY_FORWARD,  false, forward_api},
     {"POST",   BASE_API,   "responses/{id}/cancel", "responses.cancel", SCOPE_KEY, VKEY_FORWARD, false, forward_api},
     {"GET",    BASE_API,   "responses/{id}/input_items", "responses.input_items", SCOPE_KEY, VKEY_FORWARD, false, forward_api},
+    {"GET",    BASE_API,   "models",              "models.list",    SCOPE_KEY,   VKEY_FORWARD,  false, models_list},
+    {"GET",    BASE_API,   "models/{id}",         "models.retrieve", SCOPE_KEY,  VKEY_FORWARD,  false, models_get},
     {"GET",    BASE_API,   "usage",               "usage",          SCOPE_KEY,   VKEY_NO_OP,   false, usage_own},
     {"POST",   BASE_ADMIN, "key/generate",       "key.generate",   SCOPE_ADMIN, 0,            false, keys_generate},
     {"GET",    BASE_ADMIN, "key/info",           "key.info",       SCOPE_ADMIN, 0,            false, keys_info},

@@ -107,6 +107,8 @@
 #define LIMIT_TLS_RECORD (16 * KIB) /* RFC 8446, 5.1: payload of a record */
 
 /* --- lists --- */
+#define LIMIT_MODELS 5000 /* that a provider says it has */
+#define LIMIT_MODEL_BYTES 256 /* a name among them */
 #define LIMIT_LIST_MAX 10000 /* the OpenAI API's own bound */
 #define LIMIT_LIST_PAGE 500  /* records per store round trip */
 #define LIMIT_FAN_OUT 8      /* providers that one upload goes to: each holds a

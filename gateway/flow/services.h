@@ -32,6 +32,7 @@ struct services {
     struct lease *leases;              /* of uploads under way: lease.h */
     struct grant_fetch *grant_fetches; /* under way here: grants.h */
     struct removal *removals;          /* under way here: removal.h */
+    struct model_cache *models;        /* what providers have: model_list.h */
     struct tally *tally;
     struct auth_guard *guard;
     struct fleet *fleet;            /* the process's: fleet.h */

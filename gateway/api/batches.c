@@ -177,6 +177,7 @@ static void on_looked(void *arg, const struct gw_error *e)
 static void start_single(struct txn *t, struct single *s)
 {
     txn_goto(t, TXN_UPSTREAM);
+    s->look.trace = t->trace;
     batch_look_start(&s->look, t->sv, t->arena, s->provider, s->code, on_looked,
                      t);
 }

@@ -104,6 +104,7 @@ static void refresh_next(struct txn *t)
         return;
     }
     t->up = upstream_new(t->sv, t->arena, p, PROV_GET);
+    t->up->trace = t->trace;
     t->up->op.upstream_id = f->places[f->at].upstream_id;
     t->up->op.shown_id = t->record->obj.id;
     upstream_start(t->up, NULL, NULL, &refresh_ops, t);
@@ -189,6 +190,7 @@ void files_delete(struct txn *t)
     txn_goto(t, TXN_UPSTREAM);
     t->removal =
         removal_start(t->sv, t->conf, t->record, REMOVAL_OWN, on_removed, t);
+    removal_trace(t->removal, &t->trace);
 }
 
 /* --- list --- */

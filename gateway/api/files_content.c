@@ -206,6 +206,7 @@ static void ask_provider(struct txn *t)
     t->pipe = pipe_new(t->sv->loop, LIMIT_PIPE_LOW, LIMIT_PIPE_HIGH,
                        t->sv->pipe_bytes);
     t->up = upstream_new(t->sv, t->arena, c->provider, PROV_CONTENT);
+    t->up->trace = t->trace;
     t->up->op.upstream_id = t->record->upstream_id;
     t->up->op.shown_id = t->record->obj.id;
     if (c->range.is_set) {

@@ -108,6 +108,7 @@ static void start_source(struct copy *c)
     c->pipe = pipe_new(t->sv->loop, LIMIT_PIPE_LOW, LIMIT_PIPE_HIGH,
                        t->sv->pipe_bytes);
     c->source = upstream_new(t->sv, t->arena, c->from, PROV_CONTENT);
+    c->source->trace = t->trace;
     c->source->op.upstream_id = t->record->upstream_id;
     c->source->op.shown_id = t->record->obj.id;
     upstream_start(c->source, NULL, c->pipe, &source_ops, c);

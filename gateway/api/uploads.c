@@ -553,6 +553,7 @@ static void make_upstream(struct txn *t)
     struct prov_upload *up;
 
     c->up = upstream_new(t->sv, t->arena, c->provider, PROV_UPLOAD_CREATE);
+    c->up->trace = t->trace;
     c->up->op.shown_id = c->record.id;
     up = &c->up->op.upload;
     up->filename = c->record.filename;

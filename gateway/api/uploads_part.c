@@ -265,6 +265,7 @@ static void store(struct part *p)
     p->up = upstream_new(t->sv, t->arena,
                          is_held ? p->found->hold : p->found->provider,
                          is_held ? PROV_CREATE : PROV_UPLOAD_PART);
+    p->up->trace = t->trace;
     p->up->op.shown_id = p->found->view->record.id;
     if (is_held)
         fill_held(p, &p->up->op);

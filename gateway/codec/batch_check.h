@@ -81,11 +81,11 @@ struct batch_check {
     struct buf model, renamed; /* the last one, both as written */
     struct batch_use *use;     /* of it; NULL: not counted */
     const char *begin;         /* not yet handed out */
-    bool is_lenient; /* method, url and model may be missing; set it after
-                        batch_check_init() */
-    struct str body;           /* of the line that is being read */
-    bool has_files;            /* there may be ids of files in it */
-    struct arena *arena;       /* NULL, or: of what was found in it */
+    bool is_lenient;     /* method, url and model may be missing; set it after
+                            batch_check_init() */
+    struct str body;     /* of the line that is being read */
+    bool has_files;      /* there may be ids of files in it */
+    struct arena *arena; /* NULL, or: of what was found in it */
     struct id_found found;
     bool is_waiting;
     size_t whole;    /* held is a line of so many bytes, to be checked */

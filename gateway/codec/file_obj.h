@@ -18,9 +18,9 @@ struct file_obj {
     struct str filename;
     struct str purpose;
     enum file_status status;
-    struct str status_details; /* STR_NULL: none */
-    struct str provider;       /* its name in the configuration */
-    struct str sha256;         /* hex or STR_NULL */
+    struct str status_details;   /* STR_NULL: none */
+    struct str provider;         /* its name in the configuration */
+    struct str sha256;           /* hex or STR_NULL */
     const struct str *providers; /* all that have it, the one above first */
     size_t nproviders;           /* 0: that one alone */
 };

@@ -268,6 +268,7 @@ void batch_look_start(struct batch_look *l, struct services *sv,
     l->arg = arg;
     loop_timer_init(sv->loop, &l->retry, write_record, l);
     l->up = upstream_new(sv, a, provider, code);
+    l->up->trace = l->trace;
     op = &l->up->op;
     op->batch_request = is_new ? l->request : known_members(l);
     op->object_name = ulid_of(l);

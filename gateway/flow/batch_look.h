@@ -27,6 +27,7 @@ struct batch_look {
     struct batch_record record;
     /* For a new one; its record has no upstream_id yet. */
     const struct json *request;
+    struct upstream_trace trace; /* of who asks */
     struct str upstream_file_id;
     struct str model; /* as the provider calls it; "" is not known */
     /* --- private --- */

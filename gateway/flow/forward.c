@@ -376,6 +376,7 @@ static void send(struct forward *f)
         settings_provider(t->conf, str_of(f->route.candidates[f->candidate]));
     t->provider = f->provider->name;
     t->up = upstream_new(t->sv, t->arena, f->provider, PROV_FORWARD);
+    t->up->trace = t->trace;
     t->up->patience_ms = t->conf->forward.timeout_ms;
     op = &t->up->op;
     fill_fields(f, &op->forward);

@@ -28,6 +28,7 @@ struct removal {
     size_t under_way; /* of them */
     size_t deleted;
     bool is_lost; /* an answer that may have been "deleted" */
+    struct upstream_trace trace;
     bool existed;
     struct gw_error error; /* the first of several */
     removal_fn *done;
@@ -178,6 +179,7 @@ static void ask_provider(struct removal *m, size_t i)
         return;
     place->removal = m;
     place->up = upstream_new(m->sv, m->arena, p, PROV_DELETE);
+    place->up->trace = m->trace;
     place->up->op.upstream_id = c.upstream_id;
     place->up->op.shown_id = m->record.obj.id;
     m->under_way++;
@@ -192,6 +194,12 @@ static void ask_providers(struct removal *m)
         ask_provider(m, i);
     if (!m->under_way)
         delete_record(m);
+}
+
+void removal_trace(struct removal *m, const struct upstream_trace *trace)
+{
+    m->trace.parent = arena_dup(m->arena, trace->parent);
+    m->trace.state = arena_dup(m->arena, trace->state);
 }
 
 static void on_noted(void *arg, const struct quota_verdict *v,

@@ -38,6 +38,9 @@ struct removal *removal_start(struct services *sv, struct settings *conf,
                               const struct file_record *r,
                               enum removal_kind kind, removal_fn *done,
                               void *arg) MUSTCHECK;
+/* Right behind it: of who asks; copied. */
+struct upstream_trace;
+void removal_trace(struct removal *m, const struct upstream_trace *trace);
 /* done() will not be called; the removal goes on. */
 void removal_leave(struct removal *m);
 

@@ -320,6 +320,7 @@ static void start_upstream(struct store_file *s)
     struct pipe *source;
 
     t->up = upstream_new(t->sv, t->arena, s->provider, s->code);
+    t->up->trace = t->trace;
     fill_op(s, &s->id_parts, &t->up->op);
     source = s->ops->source(s->arg, &t->up->op.upload);
     if (s->ops->prepare)
@@ -335,6 +336,7 @@ static struct pipe *open_source(void *arg, size_t i, struct prov_op *op)
     struct store_file *s = arg;
 
     fill_op(s, &s->fan->v[i].id_parts, op);
+    s->fan->v[i].up->trace = s->t->trace;
     return s->ops->source_at(s->arg, i, s->fan->v[i].provider, &op->upload);
 }
 

@@ -5,6 +5,7 @@
 
 #include "gateway/base/bug.h"
 #include "gateway/base/clock.h"
+#include "gateway/codec/traceparent.h"
 #include "gateway/codec/url.h"
 #include "gateway/flow/cors.h"
 #include "gateway/flow/lease.h"
@@ -55,6 +56,8 @@ static void log_access(struct txn *t, enum server_close why)
         log_cstr(&l, "provider", t->provider);
     if (t->file_id.n)
         log_str(&l, "file", t->file_id);
+    if (t->trace_id.n)
+        log_str(&l, "trace_id", t->trace_id);
     if (t->model.n)
         log_str(&l, "model", t->model);
     if (t->reason[0])
@@ -227,6 +230,19 @@ void txn_stop_waiting(struct txn *t)
 
 /* --- the beginning --- */
 
+static void read_trace(struct txn *t)
+{
+    struct str parent = http_head_get(t->head, STR("traceparent"));
+    struct str state = http_head_get(t->head, STR("tracestate")), id;
+
+    if (!parent.n || !traceparent_parse(parent, &id))
+        return;
+    t->trace.parent = arena_dup(t->arena, parent);
+    if (traceparent_is_state(state))
+        t->trace.state = arena_dup(t->arena, state);
+    t->trace_id = arena_dup(t->arena, id);
+}
+
 struct txn *txn_new(struct services *sv, struct server_req *req)
 {
     struct arena *a = arena_new();
@@ -248,6 +264,7 @@ struct txn *txn_new(struct services *sv, struct server_req *req)
     DL_APPEND(sv->transactions, t);
     sv->ntransactions++;
     server_req_set_ops(req, &server_ops, t);
+    read_trace(t);
     return t;
 }
 

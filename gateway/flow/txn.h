@@ -88,6 +88,8 @@ struct txn {
     bool is_passed_on; /* what is answered is no file */
     char reason[96];
     struct str file_id;
+    struct upstream_trace trace; /* the client's, if it is well-formed */
+    struct str trace_id;
     int64_t bytes_stored; /* of the file that it made */
 };
 

@@ -377,6 +377,20 @@ static void read_piece(struct upstream *u)
     piece_next(&u->piece, u->x.want);
 }
 
+static void add_field(struct upstream *u, struct str name, struct str value)
+{
+    struct http_fields *f = &u->x.http.fields;
+
+    if (value.n && !http_fields_get(f, name).p)
+        http_fields_add(f, u->op.arena, name, value);
+}
+
+static void send_trace(struct upstream *u)
+{
+    add_field(u, STR("traceparent"), u->trace.parent);
+    add_field(u, STR("tracestate"), u->trace.state);
+}
+
 static void step(void *arg)
 {
     struct upstream *u = arg;
@@ -387,6 +401,7 @@ static void step(void *arg)
     u->hops = 0;
     switch (u->op.conf->type->next(&u->op, &u->x)) {
     case PROV_SEND_HTTP:
+        send_trace(u);
         send_http(u, u->x.is_told && u->is_public);
         break;
     case PROV_SEND_FILE:

@@ -42,6 +42,11 @@ struct upstream_head {
     struct str content_type, content_encoding; /* STR_NULL: none */
 };
 
+/* What joins requests to a client's trace (W3C): sent along, "" nothing. */
+struct upstream_trace {
+    struct str parent, state;
+};
+
 struct upstream_ops {
     /* The sink gets bytes from now on. Once, for operations with a sink. */
     void (*head)(void *arg, const struct upstream_head *h);
@@ -50,7 +55,8 @@ struct upstream_ops {
 };
 
 struct upstream {
-    struct prov_op op;   /* the caller fills what the operation needs */
+    struct prov_op op; /* the caller fills what the operation needs */
+    struct upstream_trace trace;
     int64_t patience_ms; /* without progress, if the provider's is shorter */
     /* --- private --- */
     struct services *sv;

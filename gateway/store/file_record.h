@@ -46,9 +46,8 @@ void file_copies_put(struct json_out *j, const char *name,
                      const struct file_copy *v, size_t n);
 size_t file_copies_read(struct arena *a, const struct json *v,
                         const struct file_copy **out);
-const struct file_copy *file_copies_dup(struct arena *a,
-                                        const struct file_copy *v,
-                                        size_t n) MUSTCHECK;
+const struct file_copy *
+file_copies_dup(struct arena *a, const struct file_copy *v, size_t n) MUSTCHECK;
 
 /* The record as JSON, without its owner, who is part of the key. What is absent
  * is left out; status_details is cut at 4 KiB. The text is the arena's. */

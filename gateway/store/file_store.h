@@ -23,8 +23,8 @@ typedef void file_store_done_callback(void *arg, bool changed,
 struct redis_call *file_store_put(struct redis *r, const struct file_record *f,
                                   file_store_done_callback *fn, void *arg);
 /* The same, replacing an existing record (status refreshed). Its purpose,
- * providers and upstream ids stay: they are in other keys. changed is false when
- * it is gone meanwhile: it is not brought back. */
+ * providers and upstream ids stay: they are in other keys. changed is false
+ * when it is gone meanwhile: it is not brought back. */
 struct redis_call *file_store_update(struct redis *r,
                                      const struct file_record *f,
                                      file_store_done_callback *fn, void *arg);

@@ -39,6 +39,7 @@ def _fresh(fake):
     fake.quirks.clear()
     fake.files.clear()
     fake.read_rate = fake.write_rate = 0
+    fake.reset_inference()
     fake.first_status = "processed"
     return fake
 

@@ -38,6 +38,7 @@ def _fresh(fake):
     fake.faults.clear()
     fake.quirks.clear()
     fake.files.clear()
+    fake.kept.clear()
     fake.read_rate = fake.write_rate = 0
     fake.reset_inference()
     fake.first_status = "processed"

@@ -130,3 +130,43 @@ def test_a_download_can_be_cut(fake, direct):
 def test_the_wire_reads_chunked_replies():
     assert head_bytes(200, [("A", "b")]) == b"HTTP/1.1 200 OK\r\nA: b\r\n\r\n"
     assert form_type("x").endswith("boundary=x")
+
+
+def test_a_fine_tuning_job_runs_to_its_end(fake, direct):
+    file = fake.put("a.jsonl", b"{}\n", "fine-tune")
+    job = direct.fine_tuning.jobs.create(model="gpt-4o", training_file=file.id)
+    assert job.status == "validating_files"
+    fake.auto_run = True
+    seen = [direct.fine_tuning.jobs.retrieve(job.id).status for _ in range(3)]
+    assert seen == ["queued", "running", "succeeded"]
+    [result] = direct.fine_tuning.jobs.retrieve(job.id).result_files
+    assert b"train_loss" in direct.files.content(result).read()
+    assert len(list(direct.fine_tuning.jobs.list(limit=1))) == 1
+    assert len(list(direct.fine_tuning.jobs.checkpoints.list(job.id))) == 2
+    for bad in ({"model": "x"}, {"training_file": "file-x"}, {"extra_body": {"a": 1}}):
+        with pytest.raises(openai.APIStatusError):
+            good = {"model": "gpt-4o", "training_file": file.id}
+            direct.fine_tuning.jobs.create(**{**good, **bad})
+
+
+def test_a_vector_store_has_its_files(fake, direct):
+    file = fake.put("a.txt", b"text", "assistants")
+    store = direct.vector_stores.create(name="s", file_ids=[file.id])
+    assert [f.id for f in direct.vector_stores.files.list(store.id)] == [file.id]
+    direct.vector_stores.files.delete(file.id, vector_store_id=store.id)
+    batch = direct.vector_stores.file_batches.create(store.id, file_ids=[file.id])
+    assert batch.file_counts.completed == 1
+    [found] = direct.vector_stores.search(store.id, query="q")
+    assert found.file_id == file.id
+    with pytest.raises(openai.NotFoundError):
+        direct.vector_stores.files.create(store.id, file_id="file-x")
+
+
+def test_forms_of_images_and_audio_are_read(fake, direct):
+    audio = ("a.wav", b"RIFF", "audio/wav")
+    assert direct.audio.transcriptions.create(model="whisper-1", file=audio).text
+    images = [("a.png", b"a", "image/png"), ("b.png", b"b", "image/png")]
+    direct.images.edit(model="gpt-image-1", prompt="x", image=images)
+    assert [name for name, _ in fake.seen[-1].form.files] == ["image[]"] * 2
+    with pytest.raises(openai.NotFoundError):
+        direct.audio.translations.create(model="gpt-9", file=audio)

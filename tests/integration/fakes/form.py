@@ -40,7 +40,8 @@ class Form:
     def __init__(self):
         self.fields = []  # (name, text) in the order of the body
         self.order = []  # names, "file" among them
-        self.file = None
+        self.file = None  # the first one
+        self.files = []  # (name, File), where a form may have several
         self.epilogue = 0  # bytes behind the closing delimiter
 
     def get(self, name):
@@ -128,15 +129,18 @@ def _part_head(raw):
     return name, filename, headers.get("content-type")
 
 
-def _read_file(parts, form, filename, content_type, sink):
-    if form.file:
-        raise Refused(400, "Duplicate parameter: 'file'.", "file")
+def _read_file(parts, form, part, sink):
+    name, filename, content_type = part
+    if form.file and not name.endswith("[]") and name in dict(form.files):
+        raise Refused(400, f"Duplicate parameter: '{name}'.", name)
     if not filename or not content_type:
-        raise Refused(400, "the file part lacks a filename or Content-Type", "file")
-    form.file = File(filename, content_type)
+        raise Refused(400, "the file part lacks a filename or Content-Type", name)
+    file = File(filename, content_type)
+    form.file = form.file or file
+    form.files.append((name, file))
     for piece in parts.data():
-        form.file.size += len(piece)
-        form.file.digest.update(piece)
+        file.size += len(piece)
+        file.digest.update(piece)
         sink(piece)
 
 
@@ -151,8 +155,8 @@ def _read_field(parts, form, name, filename):
     form.fields.append((name, value.decode("utf-8")))
 
 
-def read_form(body, content_type, sink, file_name="file"):
-    """The whole form; the file's bytes go to sink(piece) as they come."""
+def read_form(body, content_type, sink, files=("file",)):
+    """The whole form; the files' bytes go to sink(piece) as they come."""
     parts = _Parts(body, boundary_of(content_type))
     form = Form()
     if b"".join(parts.data()) != b"":
@@ -160,8 +164,8 @@ def read_form(body, content_type, sink, file_name="file"):
     while (mark := parts.take(2)) == b"\r\n":
         name, filename, part_type = _part_head(parts.head())
         form.order.append(name)
-        if name == file_name:
-            _read_file(parts, form, filename, part_type, sink)
+        if name in files:
+            _read_file(parts, form, (name, filename, part_type), sink)
         else:
             _read_field(parts, form, name, filename)
     if mark != b"--":

@@ -23,8 +23,11 @@ import time
 from . import pattern
 from .batches import Batches
 from .form import File, Refused, read_form
+from .forms import Forms
 from .http import Body, Gone, Pace, Server, Violation, head_bytes
 from .inference import Inference
+from .kept import Kept
+from .talks import Talks
 from .uploads import Uploads
 
 PURPOSES = ["assistants", "batch", "fine-tune", "vision", "user_data", "evals"]
@@ -262,12 +265,13 @@ class Exchange:
         self.at("sent", self.seen.sent)
 
 
-class OpenAI(Batches, Uploads, Inference, Server):
+class OpenAI(Batches, Uploads, Inference, Kept, Talks, Forms, Server):
     def __init__(self, api_key="sk-upstream", keep=True, tls=None):
         self.api_key, self.keep = api_key, keep
         self.files = {}  # id -> Stored, in the order of their making
         self.batches = {}  # id -> Batch, the same
         self.parted = {}  # id -> Upload, the same
+        self._kept_begin()
         self.seen = []
         self.faults = []
         self.read_rate = self.write_rate = 0  # bytes per second; 0: no bound
@@ -365,6 +369,8 @@ class OpenAI(Batches, Uploads, Inference, Server):
         if self._upload_route(x, x.head.path.removeprefix("/v1")):
             return
         if self._inference_route(x, x.head.path.removeprefix("/v1")):
+            return
+        if self._kept_route(x, x.head.path.removeprefix("/v1")):
             return
         m = re.fullmatch(r"/v1/files(?:/([^/]+)(/content)?)?", x.head.path)
         if not m:

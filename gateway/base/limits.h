@@ -28,6 +28,10 @@
 #define LIMIT_TAIL_BYTES (64 * KIB)        /* parts after the file, raw */
 #define LIMIT_FILENAME_BYTES 1024          /* as stored and handed out */
 #define LIMIT_PURPOSE_BYTES 64
+#define LIMIT_FORM_HEAD_BYTES (256 * KIB)  /* of a form that is passed on, up to
+                                              its first file: a prompt may have
+                                              32000 characters */
+#define LIMIT_LATE_FIELD_BYTES 512         /* a name that stands behind it */
 
 /* --- ids --- */
 #define LIMIT_ID_BYTES 64           /* an id of ours */

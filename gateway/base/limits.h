@@ -125,6 +125,9 @@
 #define LIMIT_KEPT_KEYS 1024          /* parsed virtual keys, per worker */
 #define LIMIT_KEPT_TEAMS 1024         /* the same for teams */
 
+#define LIMIT_KEPT_STATE_BYTES (64 * KIB) /* how an object was last seen: shown
+                                             while its provider fails */
+
 /* --- log, metrics --- */
 #define LIMIT_LOG_LINE (8 * KIB)
 #define LIMIT_LABEL_BYTES 128 /* a label value of a metric, cut beyond */

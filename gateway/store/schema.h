@@ -30,6 +30,8 @@
  *                                                     <object>": those under way           with the upload  upload_store
  *  fm:{o:<owner>}:x:<object id>               string  kind and provider of what a provider
  *                                                     keeps for its maker, JSON            forward.object_life object_store
+ *  fm:{o:<owner>}:kidx:<kind>                 zset 0  "<ulid> <id>": all of a kind         with the record  kept_store
+ *  fm:{o:<owner>}:kidx:<kind>:<provider>      zset 0  the same, of one provider            with the record  kept_store
  *
  *  fm:{expiry}                                zset    "<owner> <file id>", score it ends (s) with the record  expiry
  *
@@ -82,6 +84,8 @@
 #define SCHEMA_UPLOAD_PARTS "fm:{o:%}:up:%"
 #define SCHEMA_UPLOAD_UNDER_WAY "fm:{o:%}:uw:%"
 #define SCHEMA_OBJECT "fm:{o:%}:x:%"
+#define SCHEMA_KEPT_INDEX "fm:{o:%}:kidx:%"
+#define SCHEMA_KEPT_PROVIDER "fm:{o:%}:kidx:%:%"
 #define SCHEMA_UPSTREAM "fm:{u:%}:%"
 /* What all that begin with {gw} do; scripts/include/counters.lua knows the
  * names behind it of what it counts. */

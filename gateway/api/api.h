@@ -27,6 +27,9 @@ void uploads_cancel(struct txn *t);
 void forward_api(struct txn *t);
 void models_list(struct txn *t);
 void models_get(struct txn *t);
+void kept_list(struct txn *t);
+/* False after having answered that nothing is passed on here. */
+bool forward_may(struct txn *t);
 
 void keys_generate(struct txn *t);
 void keys_info(struct txn *t);

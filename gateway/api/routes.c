@@ -36,6 +36,91 @@ static const struct route routes[] = {
     {"GET",    BASE_API,   "responses/{id}/input_items", "responses.input_items", SCOPE_KEY, VKEY_FORWARD, false, forward_api},
     {"GET",    BASE_API,   "models",              "models.list",    SCOPE_KEY,   VKEY_FORWARD,  false, models_list},
     {"GET",    BASE_API,   "models/{id}",         "models.retrieve", SCOPE_KEY,  VKEY_FORWARD,  false, models_get},
+    {"POST",   BASE_API,   "images/edits",          "images.edits", SCOPE_KEY, VKEY_FORWARD, false, forward_api},
+    {"POST",   BASE_API,   "images/variations",     "images.variations", SCOPE_KEY, VKEY_FORWARD, false, forward_api},
+    {"POST",   BASE_API,   "audio/transcriptions",  "audio.transcriptions", SCOPE_KEY, VKEY_FORWARD, false, forward_api},
+    {"POST",   BASE_API,   "audio/translations",    "audio.translations", SCOPE_KEY, VKEY_FORWARD, false, forward_api},
+    {"POST",   BASE_API,   "videos",                "videos.create", SCOPE_KEY, VKEY_FORWARD, false, forward_api},
+    {"GET",    BASE_API,   "videos",                "videos.list", SCOPE_KEY, VKEY_FORWARD, false, kept_list},
+    {"GET",    BASE_API,   "videos/{id}",           "videos.retrieve", SCOPE_KEY, VKEY_FORWARD, false, forward_api},
+    {"DELETE", BASE_API,   "videos/{id}",           "videos.delete", SCOPE_KEY, VKEY_FORWARD, false, forward_api},
+    {"GET",    BASE_API,   "videos/{id}/content",   "videos.content", SCOPE_KEY, VKEY_FORWARD, false, forward_api},
+    {"POST",   BASE_API,   "videos/{id}/remix",     "videos.remix", SCOPE_KEY, VKEY_FORWARD, false, forward_api},
+    {"POST",   BASE_API,   "fine_tuning/jobs",      "fine_tuning.create", SCOPE_KEY, VKEY_FORWARD, false, forward_api},
+    {"GET",    BASE_API,   "fine_tuning/jobs",      "fine_tuning.list", SCOPE_KEY, VKEY_FORWARD, false, kept_list},
+    {"GET",    BASE_API,   "fine_tuning/jobs/{id}", "fine_tuning.retrieve", SCOPE_KEY, VKEY_FORWARD, false, forward_api},
+    {"POST",   BASE_API,   "fine_tuning/jobs/{id}/cancel", "fine_tuning.cancel", SCOPE_KEY, VKEY_FORWARD, false, forward_api},
+    {"POST",   BASE_API,   "fine_tuning/jobs/{id}/pause", "fine_tuning.pause", SCOPE_KEY, VKEY_FORWARD, false, forward_api},
+    {"POST",   BASE_API,   "fine_tuning/jobs/{id}/resume", "fine_tuning.resume", SCOPE_KEY, VKEY_FORWARD, false, forward_api},
+    {"GET",    BASE_API,   "fine_tuning/jobs/{id}/events", "fine_tuning.events", SCOPE_KEY, VKEY_FORWARD, false, forward_api},
+    {"GET",    BASE_API,   "fine_tuning/jobs/{id}/checkpoints", "fine_tuning.checkpoints", SCOPE_KEY, VKEY_FORWARD, false, forward_api},
+    {"POST",   BASE_API,   "vector_stores",         "vector_stores.create", SCOPE_KEY, VKEY_FORWARD, false, forward_api},
+    {"GET",    BASE_API,   "vector_stores",         "vector_stores.list", SCOPE_KEY, VKEY_FORWARD, false, kept_list},
+    {"GET",    BASE_API,   "vector_stores/{id}",    "vector_stores.retrieve", SCOPE_KEY, VKEY_FORWARD, false, forward_api},
+    {"POST",   BASE_API,   "vector_stores/{id}",    "vector_stores.modify", SCOPE_KEY, VKEY_FORWARD, false, forward_api},
+    {"DELETE", BASE_API,   "vector_stores/{id}",    "vector_stores.delete", SCOPE_KEY, VKEY_FORWARD, false, forward_api},
+    {"POST",   BASE_API,   "vector_stores/{id}/search", "vector_stores.search", SCOPE_KEY, VKEY_FORWARD, false, forward_api},
+    {"POST",   BASE_API,   "vector_stores/{id}/files", "vector_stores.files.create", SCOPE_KEY, VKEY_FORWARD, false, forward_api},
+    {"GET",    BASE_API,   "vector_stores/{id}/files", "vector_stores.files.list", SCOPE_KEY, VKEY_FORWARD, false, forward_api},
+    {"GET",    BASE_API,   "vector_stores/{id}/files/{id}", "vector_stores.files.retrieve", SCOPE_KEY, VKEY_FORWARD, false, forward_api},
+    {"POST",   BASE_API,   "vector_stores/{id}/files/{id}", "vector_stores.files.modify", SCOPE_KEY, VKEY_FORWARD, false, forward_api},
+    {"DELETE", BASE_API,   "vector_stores/{id}/files/{id}", "vector_stores.files.delete", SCOPE_KEY, VKEY_FORWARD, false, forward_api},
+    {"GET",    BASE_API,   "vector_stores/{id}/files/{id}/content", "vector_stores.files.content", SCOPE_KEY, VKEY_FORWARD, false, forward_api},
+    {"POST",   BASE_API,   "vector_stores/{id}/file_batches", "vector_stores.file_batches.create", SCOPE_KEY, VKEY_FORWARD, false, forward_api},
+    {"GET",    BASE_API,   "vector_stores/{id}/file_batches/{id}", "vector_stores.file_batches.retrieve", SCOPE_KEY, VKEY_FORWARD, false, forward_api},
+    {"POST",   BASE_API,   "vector_stores/{id}/file_batches/{id}/cancel", "vector_stores.file_batches.cancel", SCOPE_KEY, VKEY_FORWARD, false, forward_api},
+    {"GET",    BASE_API,   "vector_stores/{id}/file_batches/{id}/files", "vector_stores.file_batches.files", SCOPE_KEY, VKEY_FORWARD, false, forward_api},
+    {"POST",   BASE_API,   "containers",            "containers.create", SCOPE_KEY, VKEY_FORWARD, false, forward_api},
+    {"GET",    BASE_API,   "containers",            "containers.list", SCOPE_KEY, VKEY_FORWARD, false, kept_list},
+    {"GET",    BASE_API,   "containers/{id}",       "containers.retrieve", SCOPE_KEY, VKEY_FORWARD, false, forward_api},
+    {"DELETE", BASE_API,   "containers/{id}",       "containers.delete", SCOPE_KEY, VKEY_FORWARD, false, forward_api},
+    {"POST",   BASE_API,   "containers/{id}/files", "containers.files.create", SCOPE_KEY, VKEY_FORWARD, false, forward_api},
+    {"GET",    BASE_API,   "containers/{id}/files", "containers.files.list", SCOPE_KEY, VKEY_FORWARD, false, forward_api},
+    {"GET",    BASE_API,   "containers/{id}/files/{id}", "containers.files.retrieve", SCOPE_KEY, VKEY_FORWARD, false, forward_api},
+    {"DELETE", BASE_API,   "containers/{id}/files/{id}", "containers.files.delete", SCOPE_KEY, VKEY_FORWARD, false, forward_api},
+    {"GET",    BASE_API,   "containers/{id}/files/{id}/content", "containers.files.content", SCOPE_KEY, VKEY_FORWARD, false, forward_api},
+    {"POST",   BASE_API,   "conversations",         "conversations.create", SCOPE_KEY, VKEY_FORWARD, false, forward_api},
+    {"GET",    BASE_API,   "conversations/{id}",    "conversations.retrieve", SCOPE_KEY, VKEY_FORWARD, false, forward_api},
+    {"POST",   BASE_API,   "conversations/{id}",    "conversations.modify", SCOPE_KEY, VKEY_FORWARD, false, forward_api},
+    {"DELETE", BASE_API,   "conversations/{id}",    "conversations.delete", SCOPE_KEY, VKEY_FORWARD, false, forward_api},
+    {"POST",   BASE_API,   "conversations/{id}/items", "conversations.items.create", SCOPE_KEY, VKEY_FORWARD, false, forward_api},
+    {"GET",    BASE_API,   "conversations/{id}/items", "conversations.items.list", SCOPE_KEY, VKEY_FORWARD, false, forward_api},
+    {"GET",    BASE_API,   "conversations/{id}/items/{id}", "conversations.items.retrieve", SCOPE_KEY, VKEY_FORWARD, false, forward_api},
+    {"DELETE", BASE_API,   "conversations/{id}/items/{id}", "conversations.items.delete", SCOPE_KEY, VKEY_FORWARD, false, forward_api},
+    {"POST",   BASE_API,   "assistants",            "assistants.create", SCOPE_KEY, VKEY_FORWARD, false, forward_api},
+    {"GET",    BASE_API,   "assistants",            "assistants.list", SCOPE_KEY, VKEY_FORWARD, false, kept_list},
+    {"GET",    BASE_API,   "assistants/{id}",       "assistants.retrieve", SCOPE_KEY, VKEY_FORWARD, false, forward_api},
+    {"POST",   BASE_API,   "assistants/{id}",       "assistants.modify", SCOPE_KEY, VKEY_FORWARD, false, forward_api},
+    {"DELETE", BASE_API,   "assistants/{id}",       "assistants.delete", SCOPE_KEY, VKEY_FORWARD, false, forward_api},
+    {"POST",   BASE_API,   "threads",               "threads.create", SCOPE_KEY, VKEY_FORWARD, false, forward_api},
+    {"GET",    BASE_API,   "threads/{id}",          "threads.retrieve", SCOPE_KEY, VKEY_FORWARD, false, forward_api},
+    {"POST",   BASE_API,   "threads/{id}",          "threads.modify", SCOPE_KEY, VKEY_FORWARD, false, forward_api},
+    {"DELETE", BASE_API,   "threads/{id}",          "threads.delete", SCOPE_KEY, VKEY_FORWARD, false, forward_api},
+    {"POST",   BASE_API,   "threads/{id}/messages", "threads.messages.create", SCOPE_KEY, VKEY_FORWARD, false, forward_api},
+    {"GET",    BASE_API,   "threads/{id}/messages", "threads.messages.list", SCOPE_KEY, VKEY_FORWARD, false, forward_api},
+    {"GET",    BASE_API,   "threads/{id}/messages/{id}", "threads.messages.retrieve", SCOPE_KEY, VKEY_FORWARD, false, forward_api},
+    {"POST",   BASE_API,   "threads/{id}/messages/{id}", "threads.messages.modify", SCOPE_KEY, VKEY_FORWARD, false, forward_api},
+    {"DELETE", BASE_API,   "threads/{id}/messages/{id}", "threads.messages.delete", SCOPE_KEY, VKEY_FORWARD, false, forward_api},
+    {"POST",   BASE_API,   "threads/{id}/runs",     "threads.runs.create", SCOPE_KEY, VKEY_FORWARD, false, forward_api},
+    {"GET",    BASE_API,   "threads/{id}/runs",     "threads.runs.list", SCOPE_KEY, VKEY_FORWARD, false, forward_api},
+    {"GET",    BASE_API,   "threads/{id}/runs/{id}", "threads.runs.retrieve", SCOPE_KEY, VKEY_FORWARD, false, forward_api},
+    {"POST",   BASE_API,   "threads/{id}/runs/{id}", "threads.runs.modify", SCOPE_KEY, VKEY_FORWARD, false, forward_api},
+    {"POST",   BASE_API,   "threads/{id}/runs/{id}/cancel", "threads.runs.cancel", SCOPE_KEY, VKEY_FORWARD, false, forward_api},
+    {"POST",   BASE_API,   "threads/{id}/runs/{id}/submit_tool_outputs", "threads.runs.submit", SCOPE_KEY, VKEY_FORWARD, false, forward_api},
+    {"GET",    BASE_API,   "threads/{id}/runs/{id}/steps", "threads.runs.steps", SCOPE_KEY, VKEY_FORWARD, false, forward_api},
+    {"GET",    BASE_API,   "threads/{id}/runs/{id}/steps/{id}", "threads.runs.steps.retrieve", SCOPE_KEY, VKEY_FORWARD, false, forward_api},
+    {"POST",   BASE_API,   "evals",                 "evals.create", SCOPE_KEY, VKEY_FORWARD, false, forward_api},
+    {"GET",    BASE_API,   "evals",                 "evals.list", SCOPE_KEY, VKEY_FORWARD, false, kept_list},
+    {"GET",    BASE_API,   "evals/{id}",            "evals.retrieve", SCOPE_KEY, VKEY_FORWARD, false, forward_api},
+    {"POST",   BASE_API,   "evals/{id}",            "evals.modify", SCOPE_KEY, VKEY_FORWARD, false, forward_api},
+    {"DELETE", BASE_API,   "evals/{id}",            "evals.delete", SCOPE_KEY, VKEY_FORWARD, false, forward_api},
+    {"POST",   BASE_API,   "evals/{id}/runs",       "evals.runs.create", SCOPE_KEY, VKEY_FORWARD, false, forward_api},
+    {"GET",    BASE_API,   "evals/{id}/runs",       "evals.runs.list", SCOPE_KEY, VKEY_FORWARD, false, forward_api},
+    {"GET",    BASE_API,   "evals/{id}/runs/{id}",  "evals.runs.retrieve", SCOPE_KEY, VKEY_FORWARD, false, forward_api},
+    {"POST",   BASE_API,   "evals/{id}/runs/{id}",  "evals.runs.cancel", SCOPE_KEY, VKEY_FORWARD, false, forward_api},
+    {"DELETE", BASE_API,   "evals/{id}/runs/{id}",  "evals.runs.delete", SCOPE_KEY, VKEY_FORWARD, false, forward_api},
+    {"GET",    BASE_API,   "evals/{id}/runs/{id}/output_items", "evals.runs.items", SCOPE_KEY, VKEY_FORWARD, false, forward_api},
+    {"GET",    BASE_API,   "evals/{id}/runs/{id}/output_items/{id}", "evals.runs.items.retrieve", SCOPE_KEY, VKEY_FORWARD, false, forward_api},
     {"GET",    BASE_API,   "usage",               "usage",          SCOPE_KEY,   VKEY_NO_OP,   false, usage_own},
     {"POST",   BASE_ADMIN, "key/generate",       "key.generate",   SCOPE_ADMIN, 0,            false, keys_generate},
     {"GET",    BASE_ADMIN, "key/info",           "key.info",       SCOPE_ADMIN, 0,            false, keys_info},
@@ -126,17 +211,17 @@ static void strip_prefix(struct path *p, struct str *provider)
 }
 
 static bool path_matches(const struct route *r, const struct path *p,
-                         struct str *param)
+                         struct str params[TXN_PARAMS])
 {
     struct str pattern = str_of(r->path), segment;
-    size_t i = 0;
+    size_t i = 0, n = 0;
 
-    *param = STR_NULL;
+    memset(params, 0, TXN_PARAMS * sizeof(params[0]));
     while (str_next(&pattern, '/', &segment)) {
         if (i == p->n)
             return false;
         if (str_eq(segment, STR("{id}")))
-            *param = p->v[i];
+            params[n++] = p->v[i];
         else if (!str_eq(segment, p->v[i]))
             return false;
         i++;
@@ -155,7 +240,7 @@ static bool listener_serves(int tag, const struct route *r)
 static const struct route *find(struct txn *t, struct str *allowed)
 {
     struct path whole, api;
-    struct str provider, param;
+    struct str provider, params[TXN_PARAMS];
 
     *allowed = STR_NULL;
     if (!split_path(t->head->raw_path, &whole))
@@ -167,7 +252,7 @@ static const struct route *find(struct txn *t, struct str *allowed)
         bool is_api = r->base == BASE_API;
 
         if (!listener_serves(server_req_listener(t->req), r) ||
-            !path_matches(r, is_api ? &api : &whole, &param))
+            !path_matches(r, is_api ? &api : &whole, params))
             continue;
         t->is_data_plane = is_api;
         if (!str_eq_c(t->head->method, r->method)) {
@@ -175,7 +260,7 @@ static const struct route *find(struct txn *t, struct str *allowed)
                                     allowed->n ? ", " : "", r->method);
             continue;
         }
-        t->param = param;
+        memcpy(t->params, params, sizeof(params));
         t->path_provider = is_api ? provider : STR_NULL;
         return r;
     }
@@ -211,8 +296,9 @@ void api_request(struct services *sv, struct server_req *req)
     }
     t->route_name = t->route->name;
     /* A broken escape leaves the raw text, which is no id. */
-    if (t->param.p)
-        (void)!url_decode(t->arena, t->param, false, &t->param);
+    for (size_t i = 0; i < TXN_PARAMS && t->params[i].p; i++)
+        (void)!url_decode(t->arena, t->params[i], false, &t->params[i]);
+    t->param = t->params[0];
     access_begin(t);
 }
 

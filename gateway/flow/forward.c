@@ -9,8 +9,6 @@
 
 #define ACCEPT_BYTES 256 /* of a client's Accept that is passed on */
 
-static void send(struct forward *f);
-
 /* --- ends --- */
 
 static void release(void *arg)
@@ -44,17 +42,22 @@ void forward_fail(struct forward *f, const struct gw_error *e)
         return;
     stop(f);
     txn_fail(f->t, &error);
+    forward_kept_failed(f, &error);
 }
 
+/* What makes an object goes on. */
 static void on_gone(struct txn *t)
 {
-    stop(t->data);
+    struct forward *f = t->data;
+
+    if (!f->is_making)
+        stop(f);
 }
 
 /* --- the model --- */
 
-static const struct model_conf *model_of(const struct forward *f,
-                                         struct str name)
+const struct model_conf *forward_model_conf(const struct forward *f,
+                                            struct str name)
 {
     const struct conf_items *models = &f->t->conf->route.models;
 
@@ -66,10 +69,10 @@ static const struct model_conf *model_of(const struct forward *f,
 
 /* What a model is called at the provider; STR_NULL: the same. A name of the
  * table is that of one provider's. */
-static enum gw_err rename_model(struct forward *f, struct str name,
-                                struct str *with, struct gw_error *e)
+enum gw_err forward_rename_model(struct forward *f, struct str name,
+                                 struct str *with, struct gw_error *e)
 {
-    const struct model_conf *m = model_of(f, name);
+    const struct model_conf *m = forward_model_conf(f, name);
 
     *with = STR_NULL;
     if (!m)
@@ -104,6 +107,8 @@ static enum gw_err read_models(struct forward *f, struct gw_error *e)
             f->ask.hints.model = arena_dup(t->arena, s->value);
         is_first = false;
     }
+    if (f->form_model.p)
+        f->ask.hints.model = f->form_model;
     f->ask.facts.model = f->ask.hints.model;
     t->model = f->ask.hints.model;
     t->model.n = MIN(t->model.n, (size_t)LIMIT_LABEL_BYTES);
@@ -194,17 +199,29 @@ static enum gw_err decide(struct forward *f, struct gw_error *e)
 
 /* --- the call --- */
 
-/* The path, with the provider's name of {id}. */
+/* What the provider calls the i-th {id}. */
+static struct str path_id(const struct forward *f, size_t i)
+{
+    if (i == 0 || (i == 1 && f->call->sub_is_file))
+        return f->refs[i].theirs;
+    return f->t->params[i];
+}
+
+/* The path, with the provider's names. */
 static struct str path_of(struct forward *f)
 {
-    struct str head, tail, path = str_of(f->call->path);
+    struct str rest = str_of(f->call->path), head, all = STR("");
+    struct arena *a = f->t->arena;
+    size_t i = 0;
 
-    if (!f->call->kind || !str_cut(path, '{', &head, &tail))
-        return path;
-    tail = str_make(tail.p + sizeof("id}") - 1, tail.n - (sizeof("id}") - 1));
-    return arena_printf(f->t->arena, "%.*s%.*s%.*s", STR_ARG(head),
-                        STR_ARG(url_encoded(f->t->arena, f->refs[0].theirs)),
-                        STR_ARG(tail));
+    while (str_cut(rest, '{', &head, &rest)) {
+        all = arena_printf(a, "%.*s%.*s%.*s", STR_ARG(all), STR_ARG(head),
+                           STR_ARG(url_encoded(a, path_id(f, i))));
+        i++;
+        rest =
+            str_make(rest.p + sizeof("id}") - 1, rest.n - (sizeof("id}") - 1));
+    }
+    return arena_printf(a, "%.*s%.*s", STR_ARG(all), STR_ARG(head));
 }
 
 /* Parameters that are ours, or that the provider adds itself. */
@@ -223,14 +240,37 @@ static bool is_own_parameter(struct txn *t, struct str pair)
     return false;
 }
 
-static struct str query_of(struct txn *t)
+/* Of a file in the query; NULL: the parameter names none. */
+static const struct forward_ref *ref_of(const struct forward *f,
+                                        struct str pair)
 {
+    struct str name, value;
+
+    str_cut(pair, '=', &name, &value);
+    if (!f->call->pages_files || !url_decode(f->t->arena, name, true, &name))
+        return NULL;
+    for (size_t i = 0; i < f->nahead; i++)
+        if (f->refs[i].is_in_query && str_eq(f->refs[i].param, name))
+            return &f->refs[i];
+    return NULL;
+}
+
+static struct str query_of(struct forward *f)
+{
+    struct txn *t = f->t;
     struct str rest = t->head->raw_query, pair, all = STR("");
 
-    while (str_next(&rest, '&', &pair))
-        if (!is_own_parameter(t, pair))
-            all = arena_printf(t->arena, "%.*s%s%.*s", STR_ARG(all),
-                               all.n ? "&" : "", STR_ARG(pair));
+    while (str_next(&rest, '&', &pair)) {
+        const struct forward_ref *ref = ref_of(f, pair);
+
+        if (is_own_parameter(t, pair))
+            continue;
+        if (ref)
+            pair = arena_printf(t->arena, "%.*s=%.*s", STR_ARG(ref->param),
+                                STR_ARG(url_encoded(t->arena, ref->theirs)));
+        all = arena_printf(t->arena, "%.*s%s%.*s", STR_ARG(all),
+                           all.n ? "&" : "", STR_ARG(pair));
+    }
     return all;
 }
 
@@ -281,7 +321,7 @@ static enum gw_err fill_models(struct forward *f, struct str *theirs,
 
         if (s->kind != ID_MODEL || !s->value.n)
             continue;
-        if (rename_model(f, s->value, &with, e) != GW_OK)
+        if (forward_rename_model(f, s->value, &with, e) != GW_OK)
             return e->err;
         s->with = with;
         *theirs = with.p ? with : s->value;
@@ -293,8 +333,16 @@ static void fill_files(struct forward *f, struct prov_op *op)
 {
     struct prov_name *names =
         arena_alloc(f->t->arena, (f->nrefs + 1) * sizeof(names[0]));
-    size_t at = f->call->kind ? 1 : 0;
+    size_t at = f->nahead;
 
+    for (size_t i = 0; i < f->nahead; i++) {
+        const struct forward_ref *r = &f->refs[i];
+
+        if (str_eq(r->theirs, r->id))
+            continue;
+        names[op->nnames++] = (struct prov_name){r->theirs, r->id};
+        forward_ids_name(f, r->theirs, r->id);
+    }
     for (size_t i = 0; i < f->asked.n; i++) {
         struct id_site *s = &f->asked.v[i];
         const struct forward_ref *r = &f->refs[at];
@@ -311,13 +359,14 @@ static void fill_files(struct forward *f, struct prov_op *op)
     op->names = names;
 }
 
+/* Once: the request's head may be gone later. */
 static void fill_fields(struct forward *f, struct prov_forward *p)
 {
     struct txn *t = f->t;
 
     p->method = f->call->method;
     p->path = path_of(f);
-    p->query = query_of(t);
+    p->query = query_of(f);
     p->accept = field_of(t, STR("accept"));
     p->beta = field_of(t, STR("openai-beta"));
     p->content_type = f->call->has_json ? STR("application/json") : STR("");
@@ -337,14 +386,28 @@ static void on_head(void *arg, const struct upstream_head *h)
 
 static bool try_next(struct forward *f, const struct gw_error *e)
 {
-    if (f->has_head || f->call->is_once || !err_info(e->err)->is_retryable ||
-        f->candidate + 1 >= f->route.n)
+    if (f->has_head || f->call->is_once || f->call->keeps ||
+        (f->t->relay && !upstream_is_untouched(f->t->up)) ||
+        !err_info(e->err)->is_retryable || f->candidate + 1 >= f->route.n)
         return false;
     log_msg(LOG_WARN, f->t->id, "'%s' failed, trying '%s': %s", f->t->provider,
             f->route.candidates[f->candidate + 1], e->message);
     f->candidate++;
-    send(f);
+    forward_send(f);
     return true;
+}
+
+/* An object that its provider does not know is forgotten. Of a change it may be
+ * something else that is not there. */
+static void fail_call(struct forward *f, const struct gw_error *e)
+{
+    bool is_about_it =
+        (f->call->shows && strcmp(f->call->method, "GET") == 0) ||
+        f->call->ends;
+
+    if (e->err == GW_UPSTREAM_NOT_FOUND && is_about_it)
+        forward_kept_gone(f);
+    forward_fail(f, e);
 }
 
 static void on_done(void *arg, const struct gw_error *e)
@@ -359,18 +422,31 @@ static void on_done(void *arg, const struct gw_error *e)
     else if (f->t->state == TXN_REPLY)
         f->t->error = *e;
     else if (!try_next(f, e))
-        forward_fail(f, e);
+        fail_call(f, e);
 }
 
 static const struct upstream_ops call_ops = {.head = on_head, .done = on_done};
 
+static enum gw_err fill_body(struct forward *f, struct prov_forward *p,
+                             struct gw_error *e)
+{
+    struct str body = STR_NULL;
+
+    if (f->t->relay)
+        return forward_form_fill(f, p, &p->model, e);
+    if (fill_models(f, &p->model, e) != GW_OK ||
+        (f->call->has_json && rewrite(f, &body, e) != GW_OK))
+        return e->err;
+    p->body = body;
+    return GW_OK;
+}
+
 /* To the candidate. */
-static void send(struct forward *f)
+void forward_send(struct forward *f)
 {
     struct txn *t = f->t;
     struct gw_error e = {0};
     struct prov_op *op;
-    struct str model, body = STR_NULL;
 
     f->provider =
         settings_provider(t->conf, str_of(f->route.candidates[f->candidate]));
@@ -379,22 +455,20 @@ static void send(struct forward *f)
     t->up->trace = t->trace;
     t->up->patience_ms = t->conf->forward.timeout_ms;
     op = &t->up->op;
-    fill_fields(f, &op->forward);
+    op->forward = f->fixed;
     fill_files(f, op);
-    if (fill_models(f, &model, &e) ||
-        (f->call->has_json && rewrite(f, &body, &e))) {
+    if (fill_body(f, &op->forward, &e) != GW_OK) {
         t->up = NULL;
         forward_fail(f, &e);
         return;
     }
-    op->forward.model = model;
-    op->forward.body = body;
     if (t->state != TXN_UPSTREAM)
         txn_goto(t, TXN_UPSTREAM);
     if (!f->in)
         f->in = pipe_new(t->sv->loop, LIMIT_PIPE_LOW, LIMIT_PIPE_HIGH,
                          t->sv->pipe_bytes);
-    upstream_start(t->up, NULL, f->in, &call_ops, f);
+    upstream_start(t->up, t->relay ? form_pass_pipe(t->relay) : NULL, f->in,
+                   &call_ops, f);
 }
 
 void forward_known(struct forward *f)
@@ -406,7 +480,12 @@ void forward_known(struct forward *f)
         return;
     }
     snprintf(f->t->reason, sizeof(f->t->reason), "%s", f->route.reason);
-    send(f);
+    fill_fields(f, &f->fixed);
+    if (f->call->keeps)
+        forward_kept_begin(
+            f, settings_provider(f->t->conf, str_of(f->route.candidates[0])));
+    else
+        forward_send(f);
 }
 
 void forward_start(struct forward *f)
@@ -416,8 +495,12 @@ void forward_start(struct forward *f)
         id_places_find(ID_IN_REQUEST, c->method, c->path);
     struct gw_error e = {0};
 
+    if (c->keeps && c->has_json && !f->text.buf.n)
+        buf_add_c(&f->text.buf, "{}");
     if (c->has_json && places &&
         id_find(f->t->arena, places, buf_str(&f->text.buf), &f->asked, &e))
+        forward_fail(f, &e);
+    else if (c->has_source && forward_kept_check_source(f, &e) != GW_OK)
         forward_fail(f, &e);
     else
         forward_refs_look_up(f);

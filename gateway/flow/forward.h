@@ -26,6 +26,7 @@
 #include "gateway/codec/sse.h"
 #include "gateway/flow/found_file.h"
 #include "gateway/flow/held.h"
+#include "gateway/flow/kept.h"
 #include "gateway/flow/route_ask.h"
 #include "gateway/store/object_store.h"
 
@@ -35,8 +36,15 @@ struct forward_call {
     const char *kind;          /* of the object that {id} names; NULL: there is
                                   no {id} */
     const char *makes; /* kind of the object that it answers; NULL: of none */
+    const char *keeps; /* kind (kept.h) of the object that it makes: recorded
+                          for its owner, to be listed; NULL: of none */
+    bool shows;        /* it answers the object {id}, as that is now */
     bool ends;         /* after a 2xx the object {id} is no more */
+    bool sub_is_file;  /* the second {id} is a file's */
+    bool pages_files;  /* the query's `after` and `before` are files' */
+    bool has_source;   /* its `data_source` may be more than the caller's own */
     bool has_json;     /* the request has a body, in JSON */
+    bool has_form;     /* or a form */
     bool is_once;      /* never tried twice: what it makes lasts */
 };
 
@@ -48,6 +56,7 @@ struct forward_ref {
     enum forward_ref_kind kind;
     struct str id;    /* as the client says it */
     struct str param; /* where */
+    bool is_in_query;
     /* Found: */
     struct str theirs;    /* what the provider calls it */
     const char *provider; /* NULL: it is not the caller's */
@@ -69,12 +78,28 @@ struct forward {
     struct id_found asked; /* the ids in it */
     struct forward_ref *refs;
     size_t nrefs, nwaiting;
+    size_t nahead; /* of the path, the query and a form; then the text's */
     struct gw_error error; /* of the look-ups: the first */
     struct route_ask ask;
     struct route_decision route;
     size_t candidate;
     const struct provider_conf *provider;
-    struct held_buf sent; /* the body, rewritten */
+    struct prov_forward fixed; /* what is the same for all candidates */
+    struct held_buf sent;      /* the body, rewritten */
+
+    struct form_edit_field *form_fields; /* before its file */
+    size_t nform_fields;
+    struct str form_model;
+    bool is_form_filled;
+
+    /* Kept objects (forward_kept.c): that of {id}, or the one that is made. */
+    struct kept_record kept;
+    bool is_making;        /* from the journal's entry on: holds t */
+    struct str kept_entry; /* its id in the journal */
+    struct lease_entry *kept_lease;
+    struct redis_call *kept_call;
+    struct loop_timer kept_retry;
+    int64_t kept_retry_until_ms;
 
     struct pipe *in; /* the provider's answer */
     int status;
@@ -106,6 +131,8 @@ struct forward *forward_new(struct txn *t,
                             const struct forward_call *call) MUSTCHECK;
 /* The body is in: do the rest. Failures are answered. */
 void forward_start(struct forward *f);
+/* The body is a form: read and do the rest. */
+void forward_start_form(struct forward *f);
 /* Answer with the error; the one way out of every failure. */
 void forward_fail(struct forward *f, const struct gw_error *e);
 

@@ -60,6 +60,13 @@ static void reply(struct forward *f, struct str text)
         txn_reply(f->t, f->status, &f->fields, text);
 }
 
+/* The end of making an object, if it did. */
+void forward_answer_reply(struct forward *f)
+{
+    reply(f, buf_str(&f->shown.buf));
+    forward_kept_end(f, true);
+}
+
 static void show(struct forward *f, const struct gw_error *e)
 {
     struct id_found *found = &f->asked;
@@ -79,7 +86,13 @@ static void show(struct forward *f, const struct gw_error *e)
     }
     id_write(found, text, &f->shown.buf);
     ASSERT(!f->shown.buf.overflow);
-    reply(f, buf_str(&f->shown.buf));
+    if (f->call->keeps) {
+        forward_kept_record(f, buf_str(&f->shown.buf));
+        return;
+    }
+    if (f->call->shows)
+        forward_kept_seen(f, buf_str(&f->shown.buf));
+    forward_answer_reply(f);
 }
 
 static void show_collected(struct forward *f)
@@ -89,13 +102,15 @@ static void show_collected(struct forward *f)
     take_all(f);
     if (f->is_over)
         return;
-    if (!f->got.buf.n) {
+    if (!f->got.buf.n && !f->call->keeps) {
         reply(f, STR(""));
         return;
     }
     /* Those of the request are done with. */
     f->asked = (struct id_found){0};
     if (id_find(f->t->arena, f->places, buf_str(&f->got.buf), &f->asked, &e))
+        forward_fail(f, &e);
+    else if (f->call->keeps && forward_kept_made(f, f->asked.id, &e))
         forward_fail(f, &e);
     else if (forward_ids_fill(f, &f->asked))
         show(f, &e);
@@ -125,8 +140,31 @@ static void end_object(struct forward *f)
 {
     struct txn *t = f->t;
 
+    if (kept_kind(str_of(f->call->kind))) {
+        forward_kept_gone(f);
+        return;
+    }
     (void)object_store_delete(t->sv->redis, t->vkey->owner, f->refs[0].id,
                               on_ended, NULL);
+}
+
+/* Can it be looked into, as it must be? */
+static enum gw_err check_head(const struct forward *f,
+                              const struct upstream_head *h, bool has_events,
+                              struct gw_error *e)
+{
+    if (has_events && (f->call->keeps || f->call->shows))
+        return err_set(e, GW_UPSTREAM_BAD_RESPONSE,
+                       "provider '%s' sent events where an object was asked "
+                       "for",
+                       f->provider->name);
+    if (f->places && h->content_encoding.n &&
+        !str_eq_nocase(h->content_encoding, STR("identity")))
+        return err_set(e, GW_UPSTREAM_BAD_RESPONSE,
+                       "provider '%s' sent an answer in a coding that was not "
+                       "asked for",
+                       f->provider->name);
+    return GW_OK;
 }
 
 void forward_answer_head(struct forward *f, const struct upstream_head *h)
@@ -140,12 +178,7 @@ void forward_answer_head(struct forward *f, const struct upstream_head *h)
     has_events = is_event_stream(f->content_type);
     f->places = id_places_find(has_events ? ID_IN_EVENT : ID_IN_ANSWER,
                                f->call->method, f->call->path);
-    if (f->places && h->content_encoding.n &&
-        !str_eq_nocase(h->content_encoding, STR("identity"))) {
-        err_set(&e, GW_UPSTREAM_BAD_RESPONSE,
-                "provider '%s' sent an answer in a coding that was not asked "
-                "for",
-                f->provider->name);
+    if (check_head(f, h, has_events, &e) != GW_OK) {
         forward_fail(f, &e);
         return;
     }

@@ -34,9 +34,9 @@ static bool shows_object(const struct forward *f, const struct id_found *found)
            !str_eq(found->id, f->noted);
 }
 
-static bool is_file(const struct id_site *s)
+static bool is_renamed(const struct id_site *s)
 {
-    return s->kind == ID_FILE && s->value.n &&
+    return (s->kind == ID_FILE || s->kind == ID_JOB) && s->value.n &&
            s->value.n <= LIMIT_UPSTREAM_ID_BYTES;
 }
 
@@ -46,9 +46,12 @@ static struct id_site *fill(struct forward *f, struct id_found *found)
     for (size_t i = 0; i < found->n; i++) {
         struct id_site *s = &found->v[i];
 
-        if (!is_file(s) || s->with.p)
+        if (!is_renamed(s) || s->with.p)
             continue;
         s->with = ours_of(f, s->value);
+        /* A job that nobody asked for is not told of. */
+        if (!s->with.p && s->kind == ID_JOB)
+            s->with = STR("");
         if (!s->with.p)
             return s;
     }
@@ -71,7 +74,7 @@ static void end_look(struct forward *f, const struct gw_error *e)
 static void drop_found(struct forward *f)
 {
     f->found = NULL;
-    f->t->on_break = NULL;
+    f->t->on_break = f->is_making ? forward_kept_break : NULL;
     txn_drop(f->t);
 }
 

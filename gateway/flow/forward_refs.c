@@ -6,6 +6,8 @@
  * behind that of the path. An id that stands twice is asked for twice: both are
  * in the same write. What cannot be an id of ours is not asked for at all. */
 
+#define AHEAD_MAX 4 /* of the path and the query */
+
 static bool is_named(const struct id_site *s)
 {
     return s->kind != ID_MODEL;
@@ -21,11 +23,37 @@ static struct forward_ref *add(struct forward *f, enum forward_ref_kind kind,
     return ref;
 }
 
+static void add_of_query(struct forward *f, const char *name)
+{
+    struct str id = txn_query(f->t, str_of(name));
+
+    if (id.n)
+        add(f, FORWARD_FILE, id, str_of(name))->is_in_query = true;
+}
+
+static void add_of_form(struct forward *f)
+{
+    for (size_t i = 0; i < f->nform_fields; i++)
+        if (f->form_fields[i].matter == FORM_NAMES_FILE)
+            add(f, FORWARD_FILE, f->form_fields[i].value,
+                f->form_fields[i].name);
+}
+
 static void collect(struct forward *f)
 {
-    f->refs = arena_alloc(f->t->arena, (f->asked.n + 1) * sizeof(f->refs[0]));
+    size_t most = f->asked.n + f->nform_fields + AHEAD_MAX;
+
+    f->refs = arena_alloc(f->t->arena, most * sizeof(f->refs[0]));
     if (f->call->kind)
-        add(f, FORWARD_OBJECT, f->t->param, STR("id"));
+        add(f, FORWARD_OBJECT, f->t->params[0], STR("id"));
+    if (f->call->sub_is_file)
+        add(f, FORWARD_FILE, f->t->params[1], STR("file_id"));
+    if (f->call->pages_files) {
+        add_of_query(f, "after");
+        add_of_query(f, "before");
+    }
+    add_of_form(f);
+    f->nahead = f->nrefs;
     for (size_t i = 0; i < f->asked.n; i++) {
         const struct id_site *s = &f->asked.v[i];
 
@@ -37,6 +65,16 @@ static void collect(struct forward *f)
 
 /* --- what is not there --- */
 
+static const char *object_name(const struct forward *f,
+                               const struct forward_ref *ref)
+{
+    const struct kept_kind *kind = kept_kind(str_of(f->call->kind));
+
+    if (!f->call->kind || ref != f->refs)
+        return "object";
+    return kind ? kind->what : f->call->kind;
+}
+
 static void refuse(struct forward *f, const struct forward_ref *ref)
 {
     bool is_file = ref->kind == FORWARD_FILE;
@@ -47,10 +85,7 @@ static void refuse(struct forward *f, const struct forward_ref *ref)
         id = STR_NULL;
     err_set_param(&e, is_file ? GW_FILE_NOT_FOUND : GW_OBJECT_NOT_FOUND,
                   arena_cstr(f->t->arena, ref->param), "no such %s '%.*s'",
-                  is_file         ? "file"
-                  : f->call->kind ? f->call->kind
-                                  : "object",
-                  STR_ARG(id));
+                  is_file ? "file" : object_name(f, ref), STR_ARG(id));
     forward_fail(f, &e);
 }
 
@@ -114,11 +149,44 @@ static void on_object(void *arg, const struct object_record *o,
     answered(ref, e);
 }
 
-static bool look_up(struct forward *f, struct forward_ref *ref)
+static void on_kept(void *arg, const struct kept_record *k,
+                    const struct gw_error *e)
+{
+    struct forward_ref *ref = arg;
+    struct forward *f = ref->f;
+
+    if (k && str_eq_c(k->kind, f->call->kind) &&
+        is_under_path(f, k->provider)) {
+        f->kept = *k;
+        ref->theirs = k->upstream_id;
+        ref->provider = arena_cstr(f->t->arena, k->provider);
+    }
+    answered(ref, e);
+}
+
+/* The object {id}, when it is one that is kept. */
+static void look_up_kept(struct forward *f, struct forward_ref *ref,
+                         const struct kept_kind *kind)
 {
     struct txn *t = f->t;
     struct fileid id;
 
+    if (kind->is_renamed ? fileid_parse(FILEID_JOB, ref->id, &id)
+                         : object_is_id(ref->id))
+        ref->call = kept_store_get(t->sv->redis, t->arena, t->vkey->owner,
+                                   ref->id, on_kept, ref);
+}
+
+static bool look_up(struct forward *f, struct forward_ref *ref)
+{
+    struct txn *t = f->t;
+    const struct kept_kind *kind = kept_kind(str_of(f->call->kind));
+    struct fileid id;
+
+    if (ref == f->refs && kind) {
+        look_up_kept(f, ref, kind);
+        return ref->call != NULL;
+    }
     if (ref->kind == FORWARD_FILE && fileid_parse(FILEID_FILE, ref->id, &id))
         ref->call = file_store_get(t->sv->redis, t->arena, t->vkey->owner,
                                    ref->id, on_file, ref);
@@ -128,8 +196,24 @@ static bool look_up(struct forward *f, struct forward_ref *ref)
     return ref->call != NULL;
 }
 
+/* What stands in a path and is no file's is the provider's own. */
+static bool has_bad_sub(const struct forward *f)
+{
+    for (size_t i = 1; i < TXN_PARAMS && f->t->params[i].p; i++)
+        if (!(i == 1 && f->call->sub_is_file) && !object_is_id(f->t->params[i]))
+            return true;
+    return false;
+}
+
 void forward_refs_look_up(struct forward *f)
 {
+    if (has_bad_sub(f)) {
+        struct gw_error e = {0};
+
+        err_set_param(&e, GW_OBJECT_NOT_FOUND, "id", "there is no such object");
+        forward_fail(f, &e);
+        return;
+    }
     collect(f);
     for (size_t i = 0; i < f->nrefs; i++)
         f->nwaiting += look_up(f, &f->refs[i]);

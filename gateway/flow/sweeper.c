@@ -29,6 +29,7 @@
 #include "gateway/store/expiry.h"
 #include "gateway/store/batch_quota.h"
 #include "gateway/store/batch_store.h"
+#include "gateway/store/kept_store.h"
 #include "gateway/store/file_store.h"
 #include "gateway/store/quota.h"
 
@@ -485,6 +486,23 @@ static void on_expired(void *arg)
     batch_watch_run(s->watch, s->conf, rest, s);
 }
 
+/* The same of other things; their records are not found by what the journal
+ * knows of them, but for jobs. */
+static void on_kept(void *arg, const struct kept_record *found,
+                    const struct gw_error *e)
+{
+    struct sweeper *s = arg;
+
+    s->call = NULL;
+    if (e->err != GW_OK)
+        postpone(s, e->message);
+    else if (found)
+        release(s, "recorded", NULL);
+    else
+        release(s, "unknown",
+                "something may be kept at the provider that nobody knows");
+}
+
 static void mend_next(struct sweeper *s)
 {
     if (!s->leads || s->sv->is_draining) {
@@ -511,6 +529,9 @@ static void mend_next(struct sweeper *s)
     if (s->entry->kind == JOURNAL_BATCH)
         s->call = batch_store_get(s->sv->redis, s->work, s->entry->owner,
                                   s->entry->id, on_batch, s);
+    else if (s->entry->kind == JOURNAL_KEPT)
+        s->call = kept_store_get(s->sv->redis, s->work, s->entry->owner,
+                                 s->entry->id, on_kept, s);
     else
         s->call = file_store_get(s->sv->redis, s->work, s->entry->owner,
                                  s->entry->of.n ? s->entry->of : s->entry->id,

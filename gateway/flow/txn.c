@@ -144,6 +144,7 @@ static void free_txn(void *memory)
     struct txn *t = memory;
 
     form_free(t->form);
+    form_pass_free(t->relay);
     if (t->pipe)
         pipe_free(t->pipe);
     vkey_ref_drop(t->key);
@@ -197,6 +198,8 @@ static void on_closed(void *arg, enum server_close why)
     t->head = NULL;
     if (t->form)
         form_detach(t->form, &gone);
+    if (t->relay)
+        form_pass_detach(t->relay, &gone);
     if (t->on_gone && why != SERVER_REPLIED)
         t->on_gone(t);
     txn_drop(t);

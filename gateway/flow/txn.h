@@ -15,6 +15,7 @@
 #include "gateway/base/log.h"
 #include "gateway/flow/charge.h"
 #include "gateway/flow/form.h"
+#include "gateway/flow/form_pass.h"
 #include "gateway/flow/removal.h"
 #include "gateway/flow/services.h"
 #include "gateway/flow/upstream.h"
@@ -28,6 +29,7 @@ enum txn_state {
 };
 
 #define TXN_ID_SIZE 32
+#define TXN_PARAMS 3 /* the most {id} that a path has */
 
 struct route;      /* api/routes.h */
 struct store_file; /* store_file.h */
@@ -47,9 +49,10 @@ struct txn {
     const struct route *route;
     const char *route_name; /* for log and metrics */
     const char *method;
-    struct str param;         /* {id} of the path, decoded; STR_NULL none */
-    struct str path_provider; /* /<provider>/v1/…; STR_NULL none */
-    bool is_data_plane;       /* the path is one of the API's */
+    struct str param; /* {id} of the path, decoded; STR_NULL none */
+    struct str params[TXN_PARAMS]; /* all of them, in order */
+    struct str path_provider;      /* /<provider>/v1/…; STR_NULL none */
+    bool is_data_plane;            /* the path is one of the API's */
 
     struct vkey_ref *key; /* held; NULL before and without authentication */
     bool is_master;
@@ -68,6 +71,7 @@ struct txn {
     struct upstream *up;
     struct removal *removal;
     struct form *form;
+    struct form_pass *relay;
     struct store_file *storing; /* under way: its own hold */
     struct pipe *pipe; /* of the reply's body; freed with the transaction */
 

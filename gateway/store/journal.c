@@ -31,10 +31,9 @@ static const struct str journal_keys[] = {
 static const struct str quota_keys[] = {QUOTA_KEYS};
 
 static const char *const kinds[] = {
-    [JOURNAL_UPLOAD] = "upload",
-    [JOURNAL_DELETE] = "delete",
-    [JOURNAL_BATCH] = "batch",
-    [JOURNAL_PARTS] = "parts",
+    [JOURNAL_UPLOAD] = "upload", [JOURNAL_DELETE] = "delete",
+    [JOURNAL_BATCH] = "batch",   [JOURNAL_PARTS] = "parts",
+    [JOURNAL_KEPT] = "kept",
 };
 
 /* What the calls remember (redis_room). */

@@ -23,7 +23,8 @@ enum journal_kind {
     JOURNAL_UPLOAD,
     JOURNAL_DELETE,
     JOURNAL_BATCH,
-    JOURNAL_PARTS /* an upload in parts, while it lives */
+    JOURNAL_PARTS, /* an upload in parts, while it lives */
+    JOURNAL_KEPT,  /* kept_store.h */
 };
 struct journal_entry {
     enum journal_kind kind;

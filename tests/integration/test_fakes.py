@@ -162,6 +162,7 @@ def test_a_vector_store_has_its_files(fake, direct):
         direct.vector_stores.files.create(store.id, file_id="file-x")
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_forms_of_images_and_audio_are_read(fake, direct):
     audio = ("a.wav", b"RIFF", "audio/wav")
     assert direct.audio.transcriptions.create(model="whisper-1", file=audio).text

@@ -189,7 +189,8 @@ class Kept:
             items = items[ids.index(q["after"]) + 1 :]
         if "before" in q:
             items = items[: ids.index(q["before"])]
-        page = items[: int(limit)]
+        limit = int(limit)
+        page = items[-limit:] if "before" in q else items[:limit]
         out = {"object": "list", "data": page, "has_more": len(page) < len(items)}
         if "order" in names:
             out["first_id"] = page[0]["id"] if page else None

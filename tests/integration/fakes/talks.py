@@ -1,5 +1,5 @@
-"""Containers, conversations, assistants and threads, for the fake of OpenAI's
-files: what kept.py does not have.
+"""Containers, conversations, assistants, threads, evaluations and videos, for the
+fake of OpenAI's files: what kept.py does not have.
 """
 
 import time
@@ -262,3 +262,92 @@ class Talks:
     def _run_get(self, x, thread, run):
         self._get_kept("thread", thread)
         x.answer(200, self._get_kept("runs of " + thread, run))
+
+    # --- evaluations ---
+
+    @route("POST", "evals")
+    def _eval_create(self, x):
+        names = {"name", "data_source_config", "testing_criteria", "metadata"}
+        required = ("data_source_config", "testing_criteria")
+        r = self._read_json(x, names, required)
+        self._made(x, self._keep("eval", "eval_", {"object": "eval", **r}))
+
+    @route("GET", "evals")
+    def _eval_list(self, x):
+        self._page(x, self._newest("eval"), 20, names=("order", "order_by"))
+
+    @route("GET", "evals/{id}")
+    def _eval_get(self, x, one_id):
+        x.answer(200, self._get_kept("eval", one_id))
+
+    @route("DELETE", "evals/{id}")
+    def _eval_delete(self, x, one_id):
+        self._get_kept("eval", one_id)
+        del self._all("eval")[one_id]
+        x.answer(200, {"object": "eval.deleted", "deleted": True, "eval_id": one_id})
+
+    @route("POST", "evals/{id}/runs")
+    def _eval_run(self, x, one_id):
+        self._get_kept("eval", one_id)
+        r = self._read_json(x, {"name", "data_source", "metadata"}, ("data_source",))
+        source = r["data_source"]["source"]
+        if source["type"] == "file_id":
+            self._file_for(source["id"], "data_source")
+        run = {"object": "eval.run", "eval_id": one_id, "status": "queued", **r}
+        self._made(x, self._keep(one_id, "evalrun_", run))
+
+    @route("GET", "evals/{id}/runs")
+    def _eval_runs(self, x, one_id):
+        self._get_kept("eval", one_id)
+        self._page(x, self._newest(one_id), 20, names=("order", "status"))
+
+    @route("GET", "evals/{id}/runs/{run}")
+    def _eval_run_get(self, x, one_id, run):
+        self._get_kept("eval", one_id)
+        x.answer(200, self._get_kept(one_id, run))
+
+    # --- videos ---
+
+    @route("POST", "videos")
+    def _video_create(self, x):
+        names = {"model", "prompt", "seconds", "size", "input_reference"}
+        if x.head.get("content-type") == "application/json":
+            r = self._read_json(x, names, ("prompt",))
+            if "file_id" in (r.get("input_reference") or {}):
+                self._file_for(r["input_reference"]["file_id"], "input_reference")
+        else:
+            sink, files = lambda p: None, ("input_reference",)
+            x.seen.form = read_form(x.body, x.head.get("content-type"), sink, files)
+            r = only(x.seen.fields, {*names, "input_reference[file_id]"}, ("prompt",))
+            if file_id := r.get("input_reference[file_id]"):
+                self._file_for(file_id, "input_reference")
+        self._video(x, r.get("model", "sora-2"))
+
+    def _video(self, x, model, of=None):
+        self._made(x, self._keep("video", "video_", {
+            "object": "video", "model": model, "status": "queued", "progress": 0,
+            "seconds": "4", "size": "720x1280", "remixed_from_video_id": of,
+            "completed_at": None, "expires_at": None, "error": None,
+        }))  # fmt: skip
+
+    @route("GET", "videos")
+    def _video_list(self, x):
+        self._page(x, self._newest("video"), 20, names=("order",))
+
+    @route("GET", "videos/{id}")
+    def _video_get(self, x, one_id):
+        x.answer(200, self._get_kept("video", one_id))
+
+    @route("DELETE", "videos/{id}")
+    def _video_delete(self, x, one_id):
+        self._delete_kept(x, "video", one_id, "video.deleted")
+
+    @route("GET", "videos/{id}/content")
+    def _video_content(self, x, one_id):
+        self._get_kept("video", one_id)
+        x.answer(200, b"moving", {"Content-Type": "video/mp4"})
+
+    @route("POST", "videos/{id}/remix")
+    def _video_remix(self, x, one_id):
+        self._read_json(x, {"prompt"}, ("prompt",))
+        self._video(x, self._get_kept("video", one_id)["model"], one_id)

@@ -105,7 +105,7 @@ class Uploads:
 
     def _upload_part(self, x, upload):
         data = tempfile.SpooledTemporaryFile(1 << 20)
-        form = read_form(x.body, x.head.get("content-type"), data.write, "data")
+        form = read_form(x.body, x.head.get("content-type"), data.write, ("data",))
         x.seen.form = form
         if form.order != ["data"]:
             raise Refused(400, "'data' is the only parameter", "data")

@@ -1,0 +1,312 @@
+"""What providers keep for callers beside files: vector stores, containers,
+conversations, assistants, threads. Each is its maker's."""
+
+import json
+
+import openai
+import pytest
+from conftest import sdk_for
+from fakes.openai import answer, on_head
+from gw import refused
+
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
+
+
+def put(sdk, name="a.txt", purpose="user_data", **more):
+    made = sdk.files.create(file=(name, b"some text"), purpose=purpose, **more)
+    return made.id
+
+
+def theirs(fake, kind):
+    return next(iter(fake.kept[kind]))
+
+
+@pytest.fixture
+def stranger(gw):
+    with sdk_for(gw, gw.new_key()) as client:
+        yield client
+
+
+# --- vector stores -----------------------------------------------------------
+
+
+def test_a_vector_store_lives(up, sdk):
+    file_id = put(sdk)
+    store = sdk.vector_stores.create(name="s", file_ids=[file_id], metadata={"f": file_id})
+    assert store.id == theirs(up, "vs")  # the provider's own
+    assert store.file_counts.completed == 1 and store.metadata == {"f": file_id}
+    assert sdk.vector_stores.retrieve(store.id).name == "s"
+    assert sdk.vector_stores.update(store.id, name="t").name == "t"
+    assert [s.name for s in sdk.vector_stores.list()] == ["t"]
+    [found] = sdk.vector_stores.search(store.id, query="q")
+    assert found.file_id == file_id
+    assert sdk.vector_stores.delete(store.id).deleted
+    assert up.kept["vs"] == {} and sdk.vector_stores.list().data == []
+    with pytest.raises(openai.NotFoundError):
+        sdk.vector_stores.retrieve(store.id)
+
+
+def test_files_of_a_vector_store_have_our_ids(up, sdk):
+    store = sdk.vector_stores.create(name="s")
+    files = sdk.vector_stores.files
+    ids = [put(sdk, f"{i}.txt") for i in range(3)]
+    for file_id in ids:
+        assert files.create(store.id, file_id=file_id, attributes={"a": "b"}).id == file_id
+    assert [f.id for f in files.list(store.id)] == ids[::-1]
+    assert [f.id for f in files.list(store.id, limit=1)] == ids[::-1]
+    page = files.list(store.id, limit=1, after=ids[1])
+    assert [f.id for f in page.data] == ids[:1] and not page.has_more
+    raw = json.loads(files.with_raw_response.list(store.id).text)
+    assert (raw["first_id"], raw["last_id"]) == (ids[2], ids[0])
+    asked = dict(up.seen[-2].query)
+    assert asked["after"] in up.files
+    before = files.list(store.id, before=ids[0])
+    assert [f.id for f in before.data] == ids[:0:-1]
+    one = files.retrieve(ids[0], vector_store_id=store.id)
+    assert one.id == ids[0] and one.vector_store_id == store.id
+    changed = files.update(ids[0], vector_store_id=store.id, attributes={"c": "d"})
+    assert changed.id == ids[0] and changed.attributes == {"c": "d"}
+    [text] = files.content(ids[0], vector_store_id=store.id)
+    assert text.text == "some text"
+    gone = files.delete(ids[0], vector_store_id=store.id)
+    assert gone.id == ids[0] and gone.deleted
+    assert [f.id for f in files.list(store.id)] == ids[:0:-1]
+    assert sdk.files.retrieve(ids[0]).id == ids[0]  # the file survives
+
+
+def test_files_come_in_batches(up, sdk):
+    store = sdk.vector_stores.create(name="s")
+    batches = sdk.vector_stores.file_batches
+    ids = [put(sdk, f"{i}.txt") for i in range(3)]
+    made = batches.create(store.id, file_ids=ids[:2])
+    assert made.file_counts.completed == 2
+    there = {"vector_store_id": store.id}
+    assert batches.retrieve(made.id, **there).id == made.id
+    assert [f.id for f in batches.list_files(made.id, **there)] == ids[1::-1]
+    assert [f.id for f in batches.list_files(made.id, limit=1, **there)] == ids[1::-1]
+    assert batches.cancel(made.id, **there).status == "cancelled"
+    one = batches.create(store.id, files=[{"file_id": ids[2], "attributes": {}}])
+    assert one.file_counts.completed == 1
+    assert set(up.kept["vs"][store.id]["files"]) <= set(up.files)
+
+
+def test_the_files_name_the_provider(gw, up, other, key):
+    with sdk_for(gw, key, "/other/v1") as there:
+        file_id = put(there)
+    with sdk_for(gw, key) as sdk:
+        store = sdk.vector_stores.create(name="s", file_ids=[file_id])
+        assert store.id == theirs(other, "vs") and not up.kept.get("vs")
+        with pytest.raises(openai.BadRequestError) as e:
+            sdk.vector_stores.files.create(store.id, file_id=put(sdk))
+        assert "other" in str(e.value) and "up" in str(e.value)
+        mixed = [file_id, put(sdk)]
+        with pytest.raises(openai.BadRequestError):
+            sdk.vector_stores.create(file_ids=mixed)
+        assert [s.id for s in sdk.vector_stores.list()] == [store.id]
+
+
+def test_a_list_is_paged_both_ways(gw, up, other, key):
+    ids = []
+    for i in range(5):
+        with sdk_for(gw, key, "/other/v1" if i % 2 else "/v1") as sdk:
+            ids.append(sdk.vector_stores.create(name=str(i)).id)
+    with sdk_for(gw, key) as sdk:
+        stores = sdk.vector_stores
+        assert [s.id for s in stores.list(limit=2)] == ids[::-1]
+        assert [s.id for s in stores.list(limit=2, order="asc")] == ids
+        raw = stores.with_raw_response
+        page = json.loads(raw.list(limit=2, order="asc", after=ids[0]).text)
+        assert [s["id"] for s in page["data"]] == ids[1:3]
+        assert (page["first_id"], page["last_id"]) == (ids[1], ids[2])
+        assert page["has_more"] is True
+        page = stores.list(before=ids[2])
+        assert [s.id for s in page.data] == ids[:2:-1] and not page.has_more
+        with pytest.raises(openai.BadRequestError):
+            stores.list(after="vs_none")
+    listed = gw.call(key, "GET", "/v1/vector_stores?provider=other").json()["data"]
+    assert [s["id"] for s in listed] == ids[3::-2]
+
+
+CALLS = [
+    ("GET", "", None), ("POST", "", {"name": "x"}), ("DELETE", "", None),
+    ("POST", "/search", {"query": "q"}), ("GET", "/files", None),
+    ("POST", "/files", {"file_id": "MINE"}), ("GET", "/files/MINE", None),
+    ("POST", "/files/MINE", {"attributes": {}}), ("DELETE", "/files/MINE", None),
+    ("GET", "/files/MINE/content", None), ("POST", "/file_batches", {"file_ids": ["MINE"]}),
+    ("GET", "/file_batches/vsfb_1", None), ("POST", "/file_batches/vsfb_1/cancel", None),
+    ("GET", "/file_batches/vsfb_1/files", None),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("method, tail, body", CALLS)
+def test_another_owner_finds_nothing(gw, up, sdk, stranger, method, tail, body):
+    store = sdk.vector_stores.create(name="s", file_ids=[put(sdk)])
+    mine = put(stranger)
+    up.seen.clear()
+    text = json.dumps(body).replace("MINE", mine) if body else ""
+    path = f"/v1/vector_stores/{store.id}{tail.replace('MINE', mine)}"
+    head = {"Content-Type": "application/json"} if body else {}
+    refused(gw.call(stranger.api_key, method, path, content=text, headers=head), 404)
+    assert up.seen == [] and stranger.vector_stores.list().data == []
+
+
+def test_a_file_of_another_is_in_no_store_of_mine(up, sdk, stranger):
+    store = sdk.vector_stores.create(name="s")
+    his = put(stranger)
+    raw = list(up.files)[-1]  # the fake's own
+    up.seen.clear()
+    stores, at = sdk.vector_stores, {"vector_store_id": store.id}
+    calls = [
+        lambda f: stores.create(file_ids=[f]),
+        lambda f: stores.files.create(store.id, file_id=f),
+        lambda f: stores.files.retrieve(f, **at),
+        lambda f: stores.files.update(f, attributes={}, **at),
+        lambda f: stores.files.delete(f, **at),
+        lambda f: list(stores.files.content(f, **at)),
+        lambda f: stores.file_batches.create(store.id, file_ids=[f]),
+        lambda f: stores.file_batches.create(store.id, files=[{"file_id": f}]),
+        lambda f: stores.files.list(store.id, after=f),
+        lambda f: stores.files.list(store.id, before=f),
+    ]
+    for ask in calls:
+        for name in (his, raw, his[:-4] + "zzzz"):
+            with pytest.raises(openai.NotFoundError):
+                ask(name)
+    assert up.seen == []
+
+
+def test_what_is_gone_is_forgotten(up, sdk):
+    kept = sdk.vector_stores.create(name="kept")
+    gone = sdk.vector_stores.create(name="gone")
+    del up.kept["vs"][gone.id]
+    with pytest.raises(openai.NotFoundError):
+        sdk.vector_stores.delete(gone.id)
+    assert [s.id for s in sdk.vector_stores.list()] == [kept.id]
+
+
+def test_a_list_is_shown_while_the_provider_is_away(up, sdk):
+    made = sdk.vector_stores.create(name="s")
+    up.fault(on_head(answer(500, "no")), method="GET", times=9)
+    assert sdk.vector_stores.list().data == [made]
+
+
+def test_a_strange_place_of_an_id_is_refused(gw, up, key, sdk, stranger):
+    his = put(stranger)
+    up.seen.clear()
+    body = {"name": "s", "more": {"file_id": his}}
+    refused(gw.call(key, "POST", "/v1/vector_stores", json=body), 404)
+    assert up.seen == []
+
+
+# --- containers --------------------------------------------------------------
+
+
+def test_a_container_lives(up, sdk):
+    file_id = put(sdk)
+    made = sdk.containers.create(name="c", file_ids=[file_id])
+    assert made.id == theirs(up, "cntr")
+    files = sdk.containers.files
+    one = files.create(made.id, file_id=file_id)
+    assert one.id.startswith("cfile_")  # a namespace of its own
+    two = files.create(made.id, file=("b.txt", b"bytes", "text/plain"))
+    assert two.bytes == 5
+    assert {f.id for f in files.list(made.id)} == {one.id, two.id}
+    assert files.retrieve(one.id, container_id=made.id).id == one.id
+    content = files.content.retrieve(one.id, container_id=made.id)
+    assert content.read() == b"of the container"
+    files.delete(one.id, container_id=made.id)
+    assert [f.id for f in files.list(made.id)] == [two.id]
+    assert [c.id for c in sdk.containers.list()] == [made.id]
+    sdk.containers.delete(made.id)
+    assert sdk.containers.list().data == []
+
+
+def test_a_container_is_nobody_elses(gw, up, sdk, stranger):
+    made = sdk.containers.create(name="c")
+    mine = put(stranger)
+    up.seen.clear()
+    files = stranger.containers.files
+    calls = [
+        lambda: stranger.containers.retrieve(made.id),
+        lambda: stranger.containers.delete(made.id),
+        lambda: files.list(made.id),
+        lambda: files.create(made.id, file_id=mine),
+        lambda: files.create(made.id, file=("b.txt", b"bytes", "text/plain")),
+        lambda: files.retrieve("cfile_1", container_id=made.id),
+        lambda: files.content.retrieve("cfile_1", container_id=made.id),
+    ]
+    for ask in calls:
+        with pytest.raises(openai.NotFoundError):
+            ask()
+    assert up.seen == []
+
+
+# --- conversations, assistants, threads --------------------------------------
+
+
+def message(file_id):
+    part = {"type": "input_file", "file_id": file_id}
+    return {"type": "message", "role": "user", "content": [part]}
+
+
+def test_a_conversation_lives(up, sdk, stranger):
+    file_id = put(sdk)
+    made = sdk.conversations.create(items=[message(file_id)])
+    [item] = sdk.conversations.items.list(made.id)
+    assert item.content[0].file_id == file_id
+    [new] = sdk.conversations.items.create(made.id, items=[message(file_id)]).data
+    assert new.content[0].file_id == file_id
+    got = sdk.conversations.items.retrieve(new.id, conversation_id=made.id)
+    assert got.content[0].file_id == file_id
+    assert sdk.conversations.update(made.id, metadata={"a": "b"}).metadata == {"a": "b"}
+    up.seen.clear()
+    for ask in (lambda: stranger.conversations.retrieve(made.id),
+                lambda: stranger.conversations.items.list(made.id),
+                lambda: stranger.conversations.items.create(made.id, items=[]),
+                lambda: stranger.conversations.delete(made.id)):  # fmt: skip
+        with pytest.raises(openai.NotFoundError):
+            ask()
+    assert up.seen == []
+    assert sdk.conversations.delete(made.id).deleted
+
+
+def test_assistants_and_threads_live(up, sdk, stranger):
+    file_id = put(sdk)
+    tools = {"code_interpreter": {"file_ids": [file_id]}}
+    helper = sdk.beta.assistants.create(model="gpt-4o", tool_resources=tools)
+    assert helper.tool_resources.code_interpreter.file_ids == [file_id]
+    assert [a.id for a in sdk.beta.assistants.list()] == [helper.id]
+    thread = sdk.beta.threads.create(tool_resources=tools)
+    assert thread.tool_resources.code_interpreter.file_ids == [file_id]
+    attached = [{"file_id": file_id, "tools": [{"type": "code_interpreter"}]}]
+    said = sdk.beta.threads.messages.create(
+        thread.id, role="user", content="hi", attachments=attached
+    )
+    assert said.attachments[0].file_id == file_id
+    [listed] = sdk.beta.threads.messages.list(thread.id)
+    assert listed.attachments[0].file_id == file_id
+    run = sdk.beta.threads.runs.create(thread.id, assistant_id=helper.id)
+    assert sdk.beta.threads.runs.retrieve(run.id, thread_id=thread.id).id == run.id
+    his = stranger.beta.threads.create()
+    up.seen.clear()
+    for ask in (lambda: stranger.beta.assistants.retrieve(helper.id),
+                lambda: stranger.beta.threads.retrieve(thread.id),
+                lambda: stranger.beta.threads.messages.list(thread.id),
+                lambda: stranger.beta.threads.runs.create(
+                    his.id, assistant_id=helper.id)):  # fmt: skip
+        with pytest.raises(openai.NotFoundError):
+            ask()
+    assert up.seen == []
+    assert sdk.beta.threads.delete(thread.id).deleted
+    assert sdk.beta.assistants.delete(helper.id).deleted
+    assert sdk.beta.assistants.list().data == []
+
+
+# --- everywhere --------------------------------------------------------------
+
+
+def test_ids_that_cannot_be_are_asked_of_nobody(gw, up, key):
+    for name in ("%2e%2e", "a%2fb", "x" * 300, "%ff", "a%20b", "{x}"):
+        for kind in ("vector_stores", "containers", "assistants", "conversations"):
+            refused(gw.call(key, "GET", f"/v1/{kind}/{name}"), 404)
+    assert up.seen == []

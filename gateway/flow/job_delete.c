@@ -10,6 +10,7 @@
 #include "gateway/flow/job_step.h"
 
 #include "gateway/base/bug.h"
+#include "gateway/flow/kept.h"
 
 #define PAGE 40
 
@@ -31,12 +32,42 @@ static void end_page(struct job_step *s)
     s->call = file_store_count(s->sv->redis, job_arg(s, "owner"), on_left, s);
 }
 
+static void forget_kept(struct job_step *s);
+
+static void on_forgotten(void *arg, bool changed, const struct gw_error *e)
+{
+    struct job_step *s = arg;
+
+    s->call = NULL;
+    if (e->err != GW_OK) {
+        job_step_abandon(s);
+        return;
+    }
+    if (!changed)
+        s->kept++;
+    forget_kept(s);
+}
+
+/* What its providers keep beside files stays there, and nobody finds it. */
+static void forget_kept(struct job_step *s)
+{
+    const struct kept_kind *kind = kept_kind_at(s->kept);
+
+    if (kind)
+        s->call = kept_store_forget(s->sv->redis, job_arg(s, "owner"),
+                                    str_of(kind->path), on_forgotten, s);
+    else
+        end_page(s);
+}
+
 static void end_round(struct job_step *s)
 {
     struct job *j = s->job;
 
     if (!j->failed) {
         j->state = JOB_DONE;
+        forget_kept(s);
+        return;
     } else if (job_step_retry(s)) {
         j->cursor = STR("");
         j->failed = 0;

@@ -64,6 +64,7 @@ struct job_step {
     struct upstream *up;
     struct job_item *items;
     size_t nitems, next, running;
+    size_t kept; /* kinds of kept objects that are forgotten */
     void (*start)(struct job_item *i);
     void (*all_done)(struct job_step *s);
     struct loop_task pump;

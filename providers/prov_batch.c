@@ -68,16 +68,12 @@ static enum gw_err refuse_unsupported(const struct provider_conf *c,
                                       const struct json *request,
                                       struct gw_error *e)
 {
-    static const char *const names[] = {"output_expires_after",
-                                        "override_settings"};
-    size_t i;
-
-    for (i = 0; i < COUNTOF(names); i++)
-        if (!json_is_null(json_get(request, names[i])))
-            return err_set_param(e, GW_INVALID_VALUE, names[i],
-                                 "provider '%s' has no '%s': leave it out",
-                                 c->name, names[i]);
-    return GW_OK;
+    if (json_is_null(json_get(request, "override_settings")))
+        return GW_OK;
+    return err_set_param(e, GW_INVALID_VALUE, "override_settings",
+                         "provider '%s' has no 'override_settings': leave it "
+                         "out",
+                         c->name);
 }
 
 enum gw_err prov_batch_check(const struct provider_conf *c,

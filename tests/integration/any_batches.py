@@ -86,6 +86,13 @@ class Every:
         assert sdk.batches.list().data == [done]
         assert world.fake.seen == []
 
+    def test_an_output_ends_when_it_was_told_to(self, world, sdk):
+        after = {"anchor": "created_at", "seconds": 7200}
+        made = self.create(sdk, output_expires_after=after)
+        only(world.fake).finish()
+        kept = sdk.files.retrieve(sdk.batches.retrieve(made.id).output_file_id)
+        assert kept.expires_at == kept.created_at + 7200
+
     def test_lines_that_failed_are_counted(self, world, sdk):
         made = self.create(sdk)
         only(world.fake).finish(failed=1)
@@ -228,8 +235,7 @@ class Every:
         ({"metadata": {"a": "x" * 513}}, "metadata"),
         ({"metadata": {str(n): "" for n in range(17)}}, "metadata"),
         ({"metadata": "x"}, "metadata"),
-        ({"output_expires_after": {"anchor": "created_at", "seconds": 3600}},
-         "output_expires_after"),
+        ({"override_settings": {"x": 1}}, "override_settings"),
         ({"endpoint": "/" + "x" * 300}, "endpoint"),
     ], ids=str)  # fmt: skip
     def test_what_cannot_be_is_refused_before_anything_is_sent(self, world, sdk, extra, param):

@@ -264,6 +264,15 @@ static struct named_file *add_named(struct batch_file *b, struct str id)
     return f;
 }
 
+static char *dup_text(struct str s)
+{
+    char *text = xmalloc(s.n + 1);
+
+    memcpy(text, s.p, s.n);
+    text[s.n] = '\0';
+    return text;
+}
+
 static bool is_expired(const struct file_record *r)
 {
     return r->obj.expires_at && r->obj.expires_at <= clock_wall_s();
@@ -295,7 +304,7 @@ static void on_record(void *arg, const struct file_record *found,
     else if (!(id = id_at(found, b->provider)).p)
         f->why = "file_elsewhere";
     else
-        f->with = strndup(id.p, id.n);
+        f->with = dup_text(id);
     arena_free(b->looked_up);
     b->looked_up = NULL;
     go_on(b);

@@ -1,14 +1,19 @@
 """Calls of the API that are passed on, with ids rewritten where they stand."""
 
 import json
+import socket
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 import openai
 import pytest
+import test_azure
 from conftest import sdk_for
+from fakes.azure import Azure
 from fakes.inference import Gate
-from fakes.openai import OpenAI, after_sent, answer, on_head, reset
-from gw import config, refused, until
+from fakes.openai import OpenAI, after_sent, answer, call, on_head, on_stored, reset
+from gw import MB, config, refused, until
 
 MODELS = {
     "smart": {"provider": "up", "model": "gpt-4o"},
@@ -443,3 +448,114 @@ def test_forwarding_can_be_switched_off(start, fake):
     body = {"model": "gpt-4o", "messages": user("x")}
     got = gw.call(gw.new_key(), "POST", "/v1/chat/completions", json=body)
     refused(got, 404, "unknown_route")
+
+
+@pytest.mark.parametrize("version", [None, "2025-04-01-preview"])
+def test_azure_in_both_styles(start, version):
+    azure = Azure(version)
+    more = {"api_version": version} if version else {}
+    models = {"smart": {"provider": "azure", "model": "gpt-4o"}}
+    gw = start(config({"models": models, "providers": {
+        "azure": test_azure.provider(azure, **more)}}))  # fmt: skip
+    with sdk_for(gw, gw.new_key()) as sdk:
+        file = put(sdk)
+        (theirs,) = azure.files
+        made = sdk.chat.completions.create(model="smart", messages=with_file(file.id))
+        assert made.choices[0].message.content == azure.says
+        assert azure.calls == [{"model": "gpt-4o", "messages": with_file(theirs)}]
+        assert azure.deployments == (["gpt-4o"] if version else [])
+        answered = sdk.responses.create(model="smart", input=input_of(file.id))
+        assert sdk.responses.retrieve(answered.id).output_text == azure.says
+    azure.stop()
+    assert azure.violations == []
+
+
+def test_without_redis_a_response_is_not_shown(start, redis):
+    up = OpenAI()
+    gw = start(config({"redis": {"url": redis.url}}, up=up))
+    key = gw.new_key()
+    up.fault(on_stored(call(lambda x: redis.kill())), path="responses")
+    body = {"model": "gpt-4o", "input": "hi"}
+    got = gw.call(key, "POST", "/v1/responses", json=body)
+    refused(got, 503, "store_unavailable")
+    assert next(iter(up.responses)) not in got.text
+    redis.start()
+    up.stop()
+
+
+def test_a_stream_whose_response_cannot_be_noted_breaks_off(start, redis):
+    up = OpenAI()
+    gw = start(config({"redis": {"url": redis.url}}, up=up))
+    key = gw.new_key()
+    up.fault(on_stored(call(lambda x: redis.kill())), path="responses")
+    body = {"model": "gpt-4o", "input": "hi", "stream": True}
+    headers = {"Authorization": f"Bearer {key}"}
+    seen = ""
+    with pytest.raises(httpx.TransportError), httpx.stream(
+        "POST", gw.url + "/v1/responses", json=body, headers=headers, timeout=20
+    ) as got:
+        for text in got.iter_text():
+            seen += text
+    assert next(iter(up.responses)) not in seen
+    redis.start()
+    up.stop()
+
+
+def test_a_slow_look_up_keeps_the_order(world, sdk):
+    """Several files that nobody knows yet, in many events of one piece."""
+    made = [world.up.put(f"f{i}.csv", b"1", "assistants_output", 0).id for i in range(5)]
+    world.up.cites = made * 2
+    events = list(sdk.responses.create(model="gpt-4o", input="hi", stream=True))
+    assert [e.sequence_number for e in events] == list(range(len(events)))
+    notes = [e.annotation.file_id for e in events if "annotation.added" in e.type]
+    assert notes[:5] == notes[5:] and len(set(notes)) == 5
+    assert {f.id for f in sdk.files.list()} == set(notes)
+    assert not any(raw in e.to_json() for raw in made for e in events)
+
+
+def test_those_who_see_a_file_at_once_make_one(world, sdk):
+    world.up.cites = [world.up.put("f.csv", b"1", "assistants_output", 0).id]
+    held = threading.Barrier(4)
+    world.up.fault(on_head(call(lambda x: held.wait(10))), path="files/", times=4)
+
+    def see(_):
+        made = sdk.responses.create(model="gpt-4o", input="hi")
+        return made.output[0].content[0].annotations[0].file_id
+
+    with ThreadPoolExecutor(4) as pool:
+        seen = set(pool.map(see, range(4)))
+    assert len(seen) == 1 and len(list(sdk.files.list())) == 1
+    key = sdk.api_key
+    assert world.call(key, "GET", "/v1/usage").json()["key"]["usage"]["files"] == 1
+
+
+def hang(gw, key):
+    """Ask for sound, and do not listen."""
+    body = json.dumps({"model": "gpt-4o", "input": "x", "voice": "y"}).encode()
+    s = socket.socket()
+    s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 16)
+    s.connect(("127.0.0.1", gw.port))
+    s.sendall(
+        b"POST /v1/audio/speech HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer "
+        + key.encode() + b"\r\nContent-Length: %d\r\n\r\n" % len(body) + body
+    )  # fmt: skip
+    return s
+
+
+def test_many_slow_readers_hold_no_more_than_their_pipes(world, key):
+    world.up.sound_bytes = 64 * MB
+    clients = [hang(world, key) for _ in range(64)]
+    levels = []
+
+    def is_steady():
+        levels.append((world.metric("filemux_pipe_bytes"),
+                       sum(s.sent for s in list(world.up.seen))))  # fmt: skip
+        return len(world.up.seen) == 64 and levels[-20:].count(levels[-1]) == 20
+
+    until(is_steady, "nothing moves any more", 60)
+    assert 0 < levels[-1][0] <= 64 * (256 + 512) * 1024
+    assert all(s.sent < 32 * MB for s in world.up.seen)
+    for s in clients:
+        s.close()
+    until(lambda: all(s.gone for s in world.up.seen), "all calls are ended")
+    until(lambda: world.metric("filemux_pipe_bytes") == 0, "nothing is held")

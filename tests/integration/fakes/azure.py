@@ -8,6 +8,7 @@ Both take one of api-key and Authorization, never two.
 
 import json
 import re
+from urllib.parse import unquote
 
 from .form import Refused
 from .openai import MONTH, OpenAI
@@ -23,6 +24,7 @@ class Azure(OpenAI):
         self.url = f"http://127.0.0.1:{self.port}"
         self.first_status = "pending" if api_version else "processed"
         self.names_blocks = True
+        self.deployments = []  # that were called
         self.authority = None  # an Entra, whose tokens are the only ones
 
     def _route(self, x):
@@ -33,10 +35,22 @@ class Azure(OpenAI):
             return
         if self.api_version and path != x.head.path and self._upload_route(x, path):
             return
+        if path != x.head.path and self._call_route(x, path):
+            return
         m = re.fullmatch(r"/files(?:/([^/]+)(/content)?)?", path)
         if path == x.head.path or not m:
             raise Refused(404, "Resource not found", code="404")
         self._operate(x, *m.groups())
+
+    def _call_route(self, x, path):
+        """With a date, what a deployment does is below its name."""
+        m = re.fullmatch(r"/deployments/([^/]+)(/.*)", path)
+        if m and self.api_version:
+            self.deployments.append(unquote(m[1]))
+            return self._inference_route(x, m[2])
+        if m or (self.api_version and not path.startswith("/responses")):
+            return False
+        return self._inference_route(x, path)
 
     def _check_auth(self, x):
         key, bearer = x.head.get("api-key"), x.head.get("authorization")

@@ -6,6 +6,7 @@ about the ids of files, which it knows by its own names alone.
     fake.says = "text"    # what every model answers
     fake.split = 1        # events leave in pieces of so many bytes
     fake.gate = Gate()    # holds events back until the test lets them go
+    fake.sound_bytes = n  # of speech; 0: a little
     fake.cites = [file]   # ids of files that an answer names
 
 A response whose input asks for "a file" names one that was made for it.
@@ -17,6 +18,7 @@ import re
 import string
 import time
 
+from . import pattern
 from .form import Refused
 from .http import Gone
 
@@ -136,6 +138,7 @@ class Inference:
         self.split = 0
         self.gate = None
         self.cites = []
+        self.sound_bytes = 0
         self.models = list(MODELS)
 
     def _inference_route(self, x, path):
@@ -237,7 +240,11 @@ class Inference:
             "/moderations": {"id": "modr-1", "results": []},
             "/images/generations": {"created": 1, "data": [{"b64_json": "aGk="}]},
         }  # fmt: skip
-        if path == "/audio/speech":
+        if path == "/audio/speech" and self.sound_bytes:
+            fields = [("Content-Type", "audio/mpeg"),
+                      ("Content-Length", str(self.sound_bytes))]  # fmt: skip
+            x.stream(200, fields, pattern.pieces(self.sound_bytes))
+        elif path == "/audio/speech":
             x.answer(200, b"ID3\x00sound" * 1000, [("Content-Type", "audio/mpeg")])
         else:
             x.answer(200, {**answers[path], "model": r["model"]})

@@ -4,6 +4,7 @@
 #include "gateway/base/log.h"
 #include "gateway/flow/grants.h"
 #include "gateway/store/redis.h"
+#include "gateway/store/upload_store.h"
 
 #define AT(member) offsetof(struct settings, member)
 #define IN(type, member) offsetof(struct type, member)
@@ -116,7 +117,7 @@ static const struct conf_section uploads_section = {
     .keys = (const struct conf_key[]){
         {.name = "max_part_bytes", .type = CONF_SIZE, .offset = IN(settings_uploads, max_part_bytes), .def = "64MB", .min = 1,
          .help = "largest part"},
-        {.name = "lifetime", .type = CONF_DURATION, .offset = IN(settings_uploads, life_ms), .def = "1h", .min = 500, .max = 86400000,
+        {.name = "lifetime", .type = CONF_DURATION, .offset = IN(settings_uploads, life_ms), .def = "1h", .min = 500, .max = UPLOAD_LIFE_MAX_MS,
          .help = "an upload that is not complete by then ends, and its parts go"},
         {.name = "hold", .type = CONF_STR, .offset = IN(settings_uploads, hold),
          .help = "the provider (of type disk, s3, bedrock, gcs or vertex) that holds the parts of files for providers that do not take parts; empty: the file's own where it is of these types, else a directory in data_dir"},

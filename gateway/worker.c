@@ -18,6 +18,7 @@
 #include "gateway/flow/txn.h"
 #include "gateway/flow/undo.h"
 #include "gateway/flow/upload_end.h"
+#include "gateway/flow/upload_tidy.h"
 
 /* How often a draining worker looks whether it is done. */
 #define DRAIN_TICK_MS 20
@@ -32,6 +33,7 @@ struct worker {
     struct http_server *server;
     struct sweeper *sweeper;
     struct jobs *jobs;
+    struct upload_tidy *tidy;
     pthread_t thread;
     bool is_started;
     enum worker_phase phase;
@@ -141,6 +143,7 @@ struct worker *worker_new(const struct worker_options *o, struct gw_error *e)
     if (o->index == 0) {
         w->sweeper = sweeper_open(&w->sv, o->process_id);
         w->jobs = jobs_open(&w->sv, o->process_id);
+        w->tidy = upload_tidy_open(&w->sv);
     }
     return w;
 }
@@ -153,6 +156,7 @@ static void close_services(struct worker *w)
 
     sweeper_close(w->sweeper);
     jobs_close(w->jobs);
+    upload_tidy_close(w->tidy);
     if (w->server)
         http_server_close(w->server);
     loop_timer_release(&w->drain);

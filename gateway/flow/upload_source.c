@@ -70,7 +70,9 @@ static void on_done(void *arg, const struct gw_error *e)
     if (s->is_over)
         return;
     if (e->err == GW_FILE_NOT_FOUND)
-        fail_with(s, GW_INTERNAL, "a part of the upload is not there any more");
+        fail_with(s, GW_UPSTREAM_BAD_RESPONSE,
+                  "a part of the upload is not there any more, or not on this "
+                  "host: begin another upload");
     else if (e->err != GW_OK && pipe_outcome(s->in) == PIPE_OPEN)
         fail(s, e);
     else if (e->err == GW_OK && pipe_is_drained(s->in))
@@ -110,7 +112,9 @@ static void begin_part(void *arg)
 static void next_part(struct upload_source *s)
 {
     if (s->came != s->parts[s->at].bytes) {
-        fail_with(s, GW_INTERNAL, "a part of the upload is not whole any more");
+        fail_with(
+            s, GW_UPSTREAM_BAD_RESPONSE,
+            "a part of the upload is not whole any more: begin another upload");
         return;
     }
     s->at++;
@@ -138,7 +142,9 @@ static size_t look_at(struct upload_source *s, const char *bytes, size_t n)
     s->came += (int64_t)n;
     s->left -= (int64_t)n;
     if (s->came > s->parts[s->at].bytes) {
-        fail_with(s, GW_INTERNAL, "a part of the upload is longer than it was");
+        fail_with(
+            s, GW_UPSTREAM_BAD_RESPONSE,
+            "a part of the upload is longer than it was: begin another upload");
         return 0;
     }
     if (s->md5_hash)

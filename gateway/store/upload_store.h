@@ -20,7 +20,8 @@
 #include "gateway/base/arena.h"
 #include "gateway/store/redis.h"
 
-/* An upload is remembered for so long after it was begun. */
+/* No upload lives longer; one is remembered for so long after its life. */
+#define UPLOAD_LIFE_MAX_MS (INT64_C(24) * 3600 * 1000)
 #define UPLOAD_KEPT_MS (INT64_C(7) * 24 * 3600 * 1000)
 
 /* What parts are called where they are held; behind it comes a ULID. */

@@ -889,3 +889,45 @@ def test_64_mib_in_parts_take_little_memory(tmp_path, name):
         assert reply.status_code == 200, reply.text
         held = 4 * 6 * MB if name == "s3" else 0
         assert gw.memory("VmHWM") - before < 16 * MB + held
+
+
+def test_a_part_that_is_on_another_host_is_told(world, gw, key, tmp_path):
+    conf = make_config(world.fakes, world.folder, world.redis)
+    other = Gateway(tmp_path, conf).start()
+    try:
+        upload_id, parts = begun(gw, key, "mistral")
+        error = refused(complete(other, key, upload_id, parts), 502)
+        assert "not on this host" in error["message"]
+        until(lambda: complete(gw, key, upload_id, parts).status_code == 200, "it is here")
+        until_used(world.redis, scope(key), 1, len(JSONL), 30)
+        other.stop()
+    finally:
+        other.end()
+
+
+def test_parts_that_nobody_knows_go_after_a_day(start, fake, tmp_path):
+    """A ULID begins with its time: these are of 2023, and of 2127."""
+    folder = tmp_path / "gw0/data/uploads"
+    folder.mkdir(parents=True)
+    kept = ["part-4gb00000000000000000000000", "part-x", "01h00000000000000000000000"]
+    for name in [*kept, "part-01h00000000000000000000000"]:
+        (folder / name).write_bytes(b"x")
+    start(config(up=fake))
+    until(lambda: sorted(p.name for p in folder.iterdir()) == sorted(kept), "it went")
+
+
+def test_redis_away_at_the_end_of_a_completion_loses_nothing(tmp_path):
+    for world in make_world(tmp_path, {"journal": {"lease": "20s"}}):
+        gw, key = world.gw, world.gw.new_key()
+        upload_id, parts = begun(gw, key, "mistral")
+
+        def away(x):
+            world.redis.pause()
+            threading.Timer(3, world.redis.go_on).start()
+
+        world.fakes["mistral"].fault(on_stored(call(away)))
+        reply = complete(gw, key, upload_id, parts)
+        assert reply.status_code == 200, reply.text
+        assert content(gw, key, reply.json()["file"]["id"]) == JSONL
+        refused(complete(gw, key, upload_id, parts), 400)
+        until_used(world.redis, scope(key), 1, len(JSONL), 40)

@@ -14,6 +14,7 @@ static const struct {
     {"list",    PROV_CAN_LIST},
     {"delete",  PROV_CAN_DELETE},
     {"content", PROV_CAN_CONTENT},
+    {"forward", PROV_CAN_FORWARD},
     /* clang-format on */
 };
 

@@ -4,7 +4,8 @@
 
 import {badge, bytes, count, exactSize, field, h} from './dom.js';
 
-const OPERATIONS = ['create', 'read', 'list', 'delete', 'content', 'batch'];
+const OPERATIONS = ['create', 'read', 'list', 'delete', 'content', 'batch',
+  'forward'];
 const LIMITS = 'Limits (empty: none)';
 const ACCESS = 'Access';
 const SIZE_HINT = 'such as 512MB or 1.5GB';

@@ -6,8 +6,8 @@ import json
 import openai
 import pytest
 from conftest import sdk_for
-from fakes.openai import answer, on_head
-from gw import refused
+from fakes.openai import OpenAI, answer, on_head
+from gw import config, refused, until
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 
@@ -121,8 +121,16 @@ def test_a_list_is_paged_both_ways(gw, up, other, key):
         assert page["has_more"] is True
         page = stores.list(before=ids[2])
         assert [s.id for s in page.data] == ids[:2:-1] and not page.has_more
-        with pytest.raises(openai.BadRequestError):
-            stores.list(after="vs_none")
+        page = stores.list(before=ids[0], limit=2)  # those next to it
+        assert [s.id for s in page.data] == [ids[2], ids[1]] and page.has_more
+        page = stores.list(before=ids[4], limit=3, order="asc")
+        assert [s.id for s in page.data] == ids[1:4] and page.has_more
+        page = stores.list(before=ids[0], after=ids[3])
+        assert [s.id for s in page.data] == [ids[2], ids[1]] and not page.has_more
+        for where in ("after", "before"):
+            with pytest.raises(openai.BadRequestError) as e:
+                stores.list(**{where: "vs_none"})
+            assert e.value.param == where
     listed = gw.call(key, "GET", "/v1/vector_stores?provider=other").json()["data"]
     assert [s["id"] for s in listed] == ids[3::-2]
 
@@ -302,7 +310,97 @@ def test_assistants_and_threads_live(up, sdk, stranger):
     assert sdk.beta.assistants.list().data == []
 
 
+def test_evaluations_live(up, sdk, stranger):
+    file_id = put(sdk, "e.jsonl", "evals")
+    one = sdk.evals.create(
+        name="e", data_source_config={"type": "logs"}, testing_criteria=[]
+    )
+    source = {"type": "jsonl", "source": {"type": "file_id", "id": file_id}}
+    run = sdk.evals.runs.create(one.id, data_source=source)
+    assert run.data_source.source.id == file_id
+    assert up.seen[-1].json["data_source"]["source"]["id"] in up.files
+    [listed] = sdk.evals.runs.list(one.id)
+    assert listed.data_source.source.id == file_id
+    got = sdk.evals.runs.retrieve(run.id, eval_id=one.id)
+    assert got.data_source.source.id == file_id
+    for kind in ("responses", "stored_completions", "logs"):
+        others = {"type": "responses", "source": {"type": kind}}
+        with pytest.raises(openai.BadRequestError) as e:
+            sdk.evals.runs.create(one.id, data_source=others)
+        assert e.value.param == "data_source.source.type"
+    his = put(stranger, "e.jsonl", "evals")
+    up.seen.clear()
+    bad = {"type": "jsonl", "source": {"type": "file_id", "id": his}}
+    for ask in (lambda: sdk.evals.runs.create(one.id, data_source=bad),
+                lambda: stranger.evals.retrieve(one.id),
+                lambda: stranger.evals.runs.list(one.id),
+                lambda: stranger.evals.runs.retrieve(run.id, eval_id=one.id)):  # fmt: skip
+        with pytest.raises(openai.NotFoundError):
+            ask()
+    assert up.seen == []
+    assert [e.id for e in sdk.evals.list()] == [one.id]
+    assert sdk.evals.delete(one.id).deleted
+    assert sdk.evals.list().data == []
+
+
+def test_videos_live(up, sdk, stranger):
+    file_id = put(sdk, "a.png", "vision")
+    made = sdk.videos.create(prompt="p", input_reference=("a.png", b"x", "image/png"))
+    named = {"input_reference": {"file_id": file_id}}
+    two = sdk.videos.create(prompt="p", extra_body=named)
+    assert {made.id, two.id} == set(up.kept["video"])
+    again = sdk.videos.remix(made.id, prompt="q")
+    assert again.remixed_from_video_id == made.id
+    assert [v.id for v in sdk.videos.list()] == [again.id, two.id, made.id]
+    assert sdk.videos.download_content(made.id).read() == b"moving"
+    up.seen.clear()
+    for ask in (lambda: stranger.videos.retrieve(made.id),
+                lambda: stranger.videos.download_content(made.id),
+                lambda: stranger.videos.remix(made.id, prompt="q"),
+                lambda: stranger.videos.create(prompt="p", extra_body=named),
+                lambda: stranger.videos.delete(made.id)):  # fmt: skip
+        with pytest.raises(openai.NotFoundError):
+            ask()
+    assert up.seen == [] and stranger.videos.list().data == []
+    assert sdk.videos.delete(made.id).deleted
+
+
 # --- everywhere --------------------------------------------------------------
+
+
+def test_an_owner_who_goes_leaves_none(gw, up, key):
+    with sdk_for(gw, gw.new_key(team_id="go")) as sdk:
+        ids = [sdk.vector_stores.create(name="s").id for _ in range(3)]
+        sdk.beta.threads.create()
+    gw.admin("POST", "/team/new", json={"team_id": "go"})
+    body = {"team_ids": ["go"], "delete_files": True}
+    assert gw.admin("POST", "/team/delete", json=body).status_code == 200
+    with sdk_for(gw, gw.new_key(team_id="go")) as sdk:
+        until(lambda: not sdk.vector_stores.list().data, "they are forgotten")
+        for one in ids:
+            with pytest.raises(openai.NotFoundError):
+                sdk.vector_stores.retrieve(one)
+    assert len(up.kept["vs"]) == 3  # they stay where they are
+
+
+def test_a_list_without_redis_is_refused(start, redis):
+    up = OpenAI()
+    gw = start(config({"redis": {"url": redis.url}}, up=up))
+    key = gw.new_key()
+    with sdk_for(gw, key) as sdk:
+        sdk.vector_stores.create(name="s")
+    redis.kill()
+    until(lambda: gw.call(key, "GET", "/v1/vector_stores").status_code == 503,
+          "the list is refused")  # fmt: skip
+    up.stop()
+
+
+def test_nothing_is_passed_on_where_that_is_off(start, fake):
+    gw = start(config({"forward": {"enabled": False}}, up=fake))
+    key = gw.new_key()
+    for method in ("GET", "POST"):
+        refused(gw.call(key, method, "/v1/vector_stores", json={}), 404)
+    assert fake.seen == []
 
 
 def test_ids_that_cannot_be_are_asked_of_nobody(gw, up, key):

@@ -195,6 +195,32 @@ static void pages_follow_the_time_of_making(void **state)
     arena_free(a);
 }
 
+static void all_of_an_owner_are_forgotten(void **state)
+{
+    struct fx *f = *state;
+    struct arena *a = arena_new();
+    struct kept_record v[] = {
+        sample(a, "vs_1", "up", 1000),
+        sample(a, "vs_2", "up", 2000),
+        sample(a, "vs_3", "up", 3000),
+    };
+    struct fx_done d[2] = {{0}};
+
+    v[1].kind = STR("threads");
+    v[2].owner = STR("t:other");
+    v[0].provider = STR("a{b}%");
+    assert_true(put(f, &v[0]) && put(f, &v[1]) && put(f, &v[2]));
+    (void)kept_store_forget(f->r, v[0].owner, v[0].kind, fx_on_done, &d[0]);
+    assert_false(fx_changed(f, &d[0]));
+    assert_false(get(f, a, v[0].owner, v[0].id).found);
+    assert_true(get(f, a, v[1].owner, v[1].id).found);
+    assert_true(get(f, a, v[2].owner, v[2].id).found);
+    assert_string_equal(page(f, a, "desc", "", "", 4).ids, "");
+    assert_true(put(f, &v[0])); /* nothing of it was left */
+    assert_string_equal(page(f, a, "desc", "", "", 4).ids, "vs_1");
+    arena_free(a);
+}
+
 #define TEST(name)                                                             \
     cmocka_unit_test_setup_teardown(name, fx_set_up, fx_tear_down)
 
@@ -204,6 +230,7 @@ int main(void)
         TEST(a_record_reads_back_as_it_was_put),
         TEST(what_is_gone_is_not_brought_back),
         TEST(pages_follow_the_time_of_making),
+        TEST(all_of_an_owner_are_forgotten),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

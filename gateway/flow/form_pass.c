@@ -9,17 +9,19 @@
 /* A field that is written anew may grow by so much. */
 #define GROWTH_BYTES (LIMIT_PARTS * LIMIT_UPSTREAM_ID_BYTES)
 
-enum relay_state { RELAY_HEAD, RELAY_ASKED, RELAY_FLOW, RELAY_OVER };
+enum pass_state { PASS_HEAD, PASS_ASKED, PASS_FLOW, PASS_OVER };
 
 struct form_pass {
     struct server_req *req; /* NULL once detached */
     struct gw_error gone;   /* why */
     const struct form_pass_ops *ops;
     void *arg;
-    enum relay_state state;
+    enum pass_state state;
     struct form_edit edit;
     char boundary[LIMIT_BOUNDARY_BYTES + 1];
     struct str type;
+    struct form_pass_room room;
+    int64_t taken;   /* of room.held: what is kept */
     struct buf head; /* as it is passed on */
     size_t head_sent;
     int64_t length;
@@ -29,12 +31,12 @@ struct form_pass {
 
 static void fail(struct form_pass *f, const struct gw_error *e)
 {
-    enum relay_state was = f->state;
+    enum pass_state was = f->state;
 
-    if (was == RELAY_OVER)
+    if (was == PASS_OVER)
         return;
-    f->state = RELAY_OVER;
-    if (was == RELAY_HEAD)
+    f->state = PASS_OVER;
+    if (was == PASS_HEAD)
         f->ops->on_failed(f->arg, e);
     else
         pipe_fail(f->pipe, e);
@@ -51,9 +53,22 @@ static ssize_t read_body(struct form_pass *f, char *buf, size_t cap,
 
 /* --- before the file --- */
 
+static enum gw_err take(struct form_pass *f, int64_t n, struct gw_error *e)
+{
+    if (held_take(f->room.held, n, f->room.max_held, e) == GW_OK)
+        f->taken += n;
+    return e->err;
+}
+
+static void give_back(struct form_pass *f)
+{
+    held_give_back(f->room.held, f->taken);
+    f->taken = 0;
+}
+
 static void tell_head(struct form_pass *f)
 {
-    f->state = RELAY_ASKED;
+    f->state = PASS_ASKED;
     f->ops->on_head(f->arg);
 }
 
@@ -66,7 +81,7 @@ static bool read_head(struct form_pass *f)
 
     if (n == -1)
         return false;
-    if (n > 0)
+    if (n > 0 && take(f, n, &e) == GW_OK)
         (void)!form_edit_feed(&f->edit, bytes, (size_t)n, &e);
     else if (n == 0)
         (void)!form_edit_finish(&f->edit, &e);
@@ -74,19 +89,19 @@ static bool read_head(struct form_pass *f)
         fail(f, &e);
     else if (f->edit.has_head)
         tell_head(f);
-    return f->state == RELAY_HEAD;
+    return f->state == PASS_HEAD;
 }
 
 void form_pass_readable(struct form_pass *f)
 {
     int i;
 
-    for (i = 0; i < HEAD_READS && f->state == RELAY_HEAD; i++)
+    for (i = 0; i < HEAD_READS && f->state == PASS_HEAD; i++)
         if (!read_head(f))
             break;
-    if (f->state == RELAY_HEAD && f->req)
+    if (f->state == PASS_HEAD && f->req)
         server_req_want(f->req);
-    else if (f->state == RELAY_FLOW)
+    else if (f->state == PASS_FLOW)
         pipe_notify(f->pipe);
 }
 
@@ -101,6 +116,7 @@ static size_t hand_out_head(struct form_pass *f, char *buf, size_t cap)
     if (f->head_sent == f->head.n) {
         buf_release(&f->head);
         f->head_sent = 0;
+        give_back(f);
     }
     return n;
 }
@@ -113,7 +129,7 @@ static void finish(struct form_pass *f)
         fail(f, &e);
         return;
     }
-    f->state = RELAY_OVER;
+    f->state = PASS_OVER;
     pipe_end(f->pipe);
 }
 
@@ -123,7 +139,7 @@ static size_t pull(void *arg, char *buf, size_t cap)
     struct gw_error e = {0};
     ssize_t n;
 
-    if (f->state != RELAY_FLOW)
+    if (f->state != PASS_FLOW)
         return 0;
     if (f->head.n)
         return hand_out_head(f, buf, cap);
@@ -147,7 +163,7 @@ static void on_cancelled(void *arg)
 {
     struct form_pass *f = arg;
 
-    f->state = RELAY_OVER;
+    f->state = PASS_OVER;
 }
 
 static const struct pipe_writer_ops writer_ops = {
@@ -168,7 +184,7 @@ static struct str type_of(struct arena *a, struct str boundary)
 
 struct form_pass *form_pass_new(struct arena *a, struct loop *l,
                                 struct server_req *req, struct str type,
-                                struct metric_series *held,
+                                const struct form_pass_room *room,
                                 const struct form_pass_ops *ops, void *arg,
                                 struct gw_error *e)
 {
@@ -177,11 +193,12 @@ struct form_pass *form_pass_new(struct arena *a, struct loop *l,
     if (multipart_boundary(type, f->boundary, e) != GW_OK)
         return NULL;
     f->type = type_of(a, str_of(f->boundary));
+    f->room = *room;
     f->req = req;
     f->declared = server_req_head(req)->content_length;
     f->ops = ops;
     f->arg = arg;
-    f->pipe = pipe_new(l, LIMIT_PIPE_LOW, LIMIT_PIPE_HIGH, held);
+    f->pipe = pipe_new(l, LIMIT_PIPE_LOW, LIMIT_PIPE_HIGH, room->in_pipes);
     pipe_set_writer(f->pipe, &writer_ops, f);
     buf_init(&f->head, LIMIT_FORM_HEAD_BYTES + GROWTH_BYTES);
     form_edit_init(&f->edit, a, f->boundary, ops->late, arg);
@@ -193,7 +210,7 @@ void form_pass_detach(struct form_pass *f, const struct gw_error *why)
 {
     f->req = NULL;
     f->gone = *why;
-    if (!f->edit.is_whole || f->state == RELAY_HEAD)
+    if (!f->edit.is_whole || f->state == PASS_HEAD)
         fail(f, why);
 }
 
@@ -204,6 +221,7 @@ void form_pass_free(struct form_pass *f)
     pipe_free(f->pipe);
     form_edit_release(&f->edit);
     buf_release(&f->head);
+    give_back(f);
 }
 
 struct form_edit_field *form_pass_fields(struct form_pass *f, size_t *n)
@@ -218,10 +236,10 @@ void form_pass_go(struct form_pass *f)
     size_t kept = form_edit_kept(&f->edit);
     struct gw_error e = {0};
 
-    if (f->state == RELAY_OVER)
+    if (f->state == PASS_OVER)
         return;
-    ASSERT(f->state == RELAY_ASKED);
-    f->state = RELAY_FLOW;
+    ASSERT(f->state == PASS_ASKED);
+    f->state = PASS_FLOW;
     form_edit_write(&f->edit, &f->head);
     f->length = (int64_t)f->head.n;
     if (!f->edit.is_whole)

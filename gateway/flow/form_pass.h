@@ -13,9 +13,17 @@
 #define FILEMUX_FLOW_FORM_PASS_H
 
 #include "gateway/codec/form_edit.h"
+#include "gateway/flow/held.h"
 #include "gateway/net/http_server.h"
 
 struct form_pass;
+
+/* What is kept is accounted for, and so is what the pipe has. */
+struct form_pass_room {
+    struct held *held;
+    int64_t max_held; /* of all */
+    struct metric_series *in_pipes;
+};
 
 struct form_pass_ops {
     /* The fields before the file are known: form_pass_fields(). */
@@ -29,7 +37,7 @@ struct form_pass_ops {
  * type is a form's: NULL. The request must live as long, or be detached. */
 struct form_pass *form_pass_new(struct arena *a, struct loop *l,
                                 struct server_req *req, struct str type,
-                                struct metric_series *held,
+                                const struct form_pass_room *room,
                                 const struct form_pass_ops *ops, void *arg,
                                 struct gw_error *e) MUSTCHECK;
 /* The request's readable(): call this. */

@@ -79,7 +79,7 @@ static void on_failed(void *arg, const struct gw_error *e)
     forward_fail(arg, e);
 }
 
-static const struct form_pass_ops relay_ops = {
+static const struct form_pass_ops pass_ops = {
     .on_head = on_head,
     .on_failed = on_failed,
     .late = on_late,
@@ -93,11 +93,16 @@ static void on_readable(struct txn *t)
 void forward_start_form(struct forward *f)
 {
     struct txn *t = f->t;
+    struct form_pass_room room = {
+        .held = t->sv->held,
+        .max_held = t->conf->forward.max_held_bytes,
+        .in_pipes = t->sv->pipe_bytes,
+    };
     struct gw_error e = {0};
 
     t->relay = form_pass_new(t->arena, t->sv->loop, t->req,
-                             txn_header(t, STR("content-type")),
-                             t->sv->pipe_bytes, &relay_ops, f, &e);
+                             txn_header(t, STR("content-type")), &room,
+                             &pass_ops, f, &e);
     if (!t->relay) {
         forward_fail(f, &e);
         return;

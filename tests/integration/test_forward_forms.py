@@ -186,6 +186,18 @@ def test_other_bodies_are_refused(gw, up, key):
     assert up.seen == []
 
 
+def test_what_stands_before_files_is_bounded_together(start, fake):
+    gw = start(config({"forward": {"max_held_bytes": "64KB"}}, up=fake))
+    key = gw.new_key()
+    long = part("prompt", "x" * 100000), part("model", "gpt-image-1")
+    edit = *long, part("image", "png", "a.png", "image/png")
+    refused(raw(gw, key, *edit, path="/v1/images/edits"), 503)
+    for _ in range(3):  # nothing of it is still counted
+        short = part("prompt", "x" * 50000), *edit[1:]
+        reply = raw(gw, key, *short, path="/v1/images/edits")
+        assert reply.status_code == 200, reply.text
+
+
 def test_a_client_who_hangs_up_stops_the_provider(gw, up, key):
     head, _, length = form_around(8 * MB, part("model", "whisper-1"))
     with gw.wire() as w:

@@ -6,7 +6,7 @@ import json
 import openai
 import pytest
 from conftest import sdk_for
-from fakes.openai import OpenAI, answer, on_head
+from fakes.openai import OpenAI, answer, on_head, reset
 from gw import config, refused, until
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
@@ -190,6 +190,30 @@ def test_what_is_gone_is_forgotten(up, sdk):
     with pytest.raises(openai.NotFoundError):
         sdk.vector_stores.delete(gone.id)
     assert [s.id for s in sdk.vector_stores.list()] == [kept.id]
+
+
+def test_pages_are_full_whatever_is_gone(up, sdk):
+    ids = [sdk.vector_stores.create(name="s").id for _ in range(60)]
+    for one in ids[::2]:
+        del up.kept["vs"][one]
+    left = ids[1::2][::-1]
+    page = sdk.vector_stores.list(limit=28)
+    assert [s.id for s in page.data] == left[:28] and page.has_more
+    page = sdk.vector_stores.list(limit=28, after=page.data[-1].id)
+    assert [s.id for s in page.data] == left[28:] and not page.has_more
+    page = sdk.vector_stores.list(limit=30)
+    assert [s.id for s in page.data] == left and not page.has_more
+
+
+def test_one_that_cannot_be_had_now_is_had_later(up, sdk):
+    made = sdk.vector_stores.create(name="s")
+    up.kept["vs"][made.id]["name"] = "t"
+    up.fault(on_head(reset), method="GET", times=9)
+    assert [s.name for s in sdk.vector_stores.list()] == ["s"]
+    up.faults.clear()
+    assert [s.name for s in sdk.vector_stores.list()] == ["t"]
+    up.fault(on_head(reset), method="GET", times=9)
+    assert [s.name for s in sdk.vector_stores.list()] == ["t"]
 
 
 def test_a_list_is_shown_while_the_provider_is_away(up, sdk):

@@ -1,5 +1,6 @@
 """Fine-tuning jobs: their ids are ours, their files are their owner's."""
 
+import contextlib
 import json
 import signal
 import threading
@@ -8,7 +9,7 @@ import httpx
 import openai
 import pytest
 from conftest import sdk_for
-from fakes.openai import OpenAI, answer, call, on_head, on_stored, reset
+from fakes.openai import OpenAI, answer, call, on_head, on_stored, reset, stall
 from gw import config, openai_provider, refused, until
 
 QUICK = {"journal": {"lease": "2s", "sweep_interval": "500ms"}}
@@ -305,6 +306,30 @@ def test_a_stop_waits_for_the_job(world, sdk):
     world.process.wait(20)
     world.start()
     assert [j.id for j in sdk.fine_tuning.jobs.list()] == [made.id]
+
+
+@pytest.mark.parametrize("method, path", [("POST", ""), ("GET", ""), ("GET", "/{id}")])
+def test_a_stop_does_not_wait_for_ever(start, fake, method, path):
+    gw = start(config({"limits": {"drain_timeout": "1s"}}, up=fake))
+    key = gw.new_key()
+    with sdk_for(gw, key) as sdk:
+        file_id = put(sdk)
+        made = create(sdk, file_id).id
+    fake.fault(on_head(stall), path="fine_tuning")
+    fake.seen.clear()
+    body = {"model": "gpt-4o", "training_file": file_id}
+    where = "/v1/fine_tuning/jobs" + path.replace("{id}", made)
+
+    def ask():
+        with contextlib.suppress(httpx.TransportError):
+            gw.call(key, method, where, json=body)
+
+    asked = threading.Thread(target=ask, daemon=True)
+    asked.start()
+    until(lambda: fake.seen and fake.seen[0].stalled.is_set(), "it is asked")
+    gw.signal(signal.SIGTERM)
+    asked.join(20)
+    gw.stop()
 
 
 @pytest.mark.parametrize("fault, status", [(reset, 502), (answer(500, "x"), 502),

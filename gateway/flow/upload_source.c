@@ -23,6 +23,7 @@ struct upload_source {
     struct upstream *up; /* NULL: it is through */
     struct pipe *in;
     int64_t came;
+    bool has_other_size; /* than it had when it came */
 };
 
 static void fail(struct upload_source *s, const struct gw_error *e)
@@ -53,10 +54,12 @@ static void drop_part(struct upload_source *s)
     s->arena = NULL;
 }
 
+/* pull() says so: the reader may not be called from here. */
 static void on_head(void *arg, const struct upstream_head *h)
 {
-    (void)arg;
-    (void)h;
+    struct upload_source *s = arg;
+
+    s->has_other_size = h->length >= 0 && h->length != s->parts[s->at].bytes;
 }
 
 static void next_part(struct upload_source *s);
@@ -97,6 +100,7 @@ static void begin_part(void *arg)
 
     drop_part(s);
     s->came = 0;
+    s->has_other_size = false;
     s->arena = arena_new();
     s->in = pipe_new(s->sv->loop, LIMIT_PIPE_LOW, LIMIT_PIPE_HIGH,
                      s->sv->pipe_bytes);
@@ -129,7 +133,7 @@ static bool is_right(struct upload_source *s)
     char hex[CRYPTO_SHA256_HEX + 1];
 
     if (!s->md5_hash)
-        return true;
+        return s->md5.n == 0; /* else the library has no MD5 */
     crypto_hash_finish(s->md5_hash, hex);
     s->md5_hash = NULL;
     return str_eq_nocase(s->md5, str_of(hex));
@@ -174,6 +178,12 @@ static size_t pull(void *arg, char *buf, size_t cap)
     if (!s->has_begun) {
         s->has_begun = true;
         loop_defer(s->sv->loop, &s->begin, begin_part, s);
+        return 0;
+    }
+    if (s->has_other_size) {
+        fail_with(s, GW_UPSTREAM_BAD_RESPONSE,
+                  "a part of the upload has another size than it had: begin "
+                  "another upload");
         return 0;
     }
     n = s->in ? pipe_read(s->in, buf, cap) : 0;

@@ -931,3 +931,21 @@ def test_redis_away_at_the_end_of_a_completion_loses_nothing(tmp_path):
         assert content(gw, key, reply.json()["file"]["id"]) == JSONL
         refused(complete(gw, key, upload_id, parts), 400)
         until_used(world.redis, scope(key), 1, len(JSONL), 40)
+
+
+@pytest.mark.parametrize("damage", ["removed", "short", "long"])
+@pytest.mark.parametrize("which", [0, -1])
+def test_a_part_that_is_not_what_it_was_makes_no_file(world, gw, key, which, damage):
+    upload_id, parts = begun(gw, key, "mistral")
+    part = gw.data / "uploads" / parts[which].replace("part_", "part-")
+    was = part.read_bytes()
+    if damage == "removed":
+        part.unlink()
+    else:
+        part.write_bytes(was[:-1] if damage == "short" else was + b"x")
+    reply = complete(gw, key, upload_id, parts)
+    assert "begin another" in refused(reply, 502)["message"]
+    assert world.fakes["mistral"].files == {}
+    assert cancel(gw, key, upload_id).status_code == 200
+    until_used(world.redis, scope(key), 0, 0)
+    nothing_held(world, "mistral")

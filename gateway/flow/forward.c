@@ -240,19 +240,21 @@ static bool is_own_parameter(struct txn *t, struct str pair)
     return false;
 }
 
-/* Of a file in the query; NULL: the parameter names none. */
-static const struct forward_ref *ref_of(const struct forward *f,
-                                        struct str pair)
+/* Does the parameter stand for a file? *ref: the one; NULL: the first of that
+ * name has no value, and then no other counts. */
+static bool is_of_file(const struct forward *f, struct str pair,
+                       const struct forward_ref **ref)
 {
     struct str name, value;
 
+    *ref = NULL;
     str_cut(pair, '=', &name, &value);
     if (!f->call->pages_files || !url_decode(f->t->arena, name, true, &name))
-        return NULL;
+        return false;
     for (size_t i = 0; i < f->nahead; i++)
         if (f->refs[i].is_in_query && str_eq(f->refs[i].param, name))
-            return &f->refs[i];
-    return NULL;
+            *ref = &f->refs[i];
+    return str_eq(name, STR("after")) || str_eq(name, STR("before"));
 }
 
 static struct str query_of(struct forward *f)
@@ -261,9 +263,9 @@ static struct str query_of(struct forward *f)
     struct str rest = t->head->raw_query, pair, all = STR("");
 
     while (str_next(&rest, '&', &pair)) {
-        const struct forward_ref *ref = ref_of(f, pair);
+        const struct forward_ref *ref;
 
-        if (is_own_parameter(t, pair))
+        if (is_own_parameter(t, pair) || (is_of_file(f, pair, &ref) && !ref))
             continue;
         if (ref)
             pair = arena_printf(t->arena, "%.*s=%.*s", STR_ARG(ref->param),

@@ -74,6 +74,14 @@ def test_files_of_a_vector_store_have_our_ids(up, sdk):
     assert sdk.files.retrieve(ids[0]).id == ids[0]  # the file survives
 
 
+@pytest.mark.parametrize("query", ["after=&after={}", "before=&before={}"])
+def test_a_page_is_not_asked_for_by_the_providers_id(gw, up, sdk, key, query):
+    store = sdk.vector_stores.create(name="s", file_ids=[put(sdk)])
+    (raw,) = up.files
+    gw.call(key, "GET", f"/v1/vector_stores/{store.id}/files?{query.format(raw)}")
+    assert raw not in str(up.seen[-1].query)
+
+
 def test_files_come_in_batches(up, sdk):
     store = sdk.vector_stores.create(name="s")
     batches = sdk.vector_stores.file_batches

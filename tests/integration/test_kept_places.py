@@ -83,7 +83,7 @@ class World:
         if "{id}" in path:
             self.make(kind_of(path))
         path = path.replace("{id}", self.object or "", 1)
-        second = self.file if path.endswith("/files/{id}") else "x_1"
+        second = self.file if "/files/{id}" in path else "x_1"
         return path.replace("{id}", second)
 
     def answers(self, text):

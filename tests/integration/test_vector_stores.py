@@ -82,6 +82,16 @@ def test_a_page_is_not_asked_for_by_the_providers_id(gw, up, sdk, key, query):
     assert raw not in str(up.seen[-1].query)
 
 
+def test_what_is_in_a_file_of_a_store_names_ours(gw, up, sdk, key):
+    file_id = put(sdk)
+    store = sdk.vector_stores.create(name="s", file_ids=[file_id])
+    (raw,) = up.files
+    text = {"file_id": raw, "filename": "a.txt", "attributes": {}, "content": []}
+    up.fault(on_head(answer(200, text)), path="content")
+    got = gw.call(key, "GET", f"/v1/vector_stores/{store.id}/files/{file_id}/content")
+    assert got.status_code == 200 and got.json() == {**text, "file_id": file_id}
+
+
 def test_files_come_in_batches(up, sdk):
     store = sdk.vector_stores.create(name="s")
     batches = sdk.vector_stores.file_batches

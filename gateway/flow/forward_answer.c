@@ -148,12 +148,22 @@ static void end_object(struct forward *f)
                               on_ended, NULL);
 }
 
+/* Events, where ids are known to stand in an object alone. */
+static bool has_strange_events(const struct forward *f, bool has_events)
+{
+    if (!has_events)
+        return false;
+    return f->call->keeps || f->call->shows ||
+           (!f->places &&
+            id_places_find(ID_IN_ANSWER, f->call->method, f->call->path));
+}
+
 /* Can it be looked into, as it must be? */
 static enum gw_err check_head(const struct forward *f,
                               const struct upstream_head *h, bool has_events,
                               struct gw_error *e)
 {
-    if (has_events && (f->call->keeps || f->call->shows))
+    if (has_strange_events(f, has_events))
         return err_set(e, GW_UPSTREAM_BAD_RESPONSE,
                        "provider '%s' sent events where an object was asked "
                        "for",

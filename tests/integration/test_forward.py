@@ -559,3 +559,17 @@ def test_many_slow_readers_hold_no_more_than_their_pipes(world, key):
         s.close()
     until(lambda: all(s.gone for s in world.up.seen), "all calls are ended")
     until(lambda: world.metric("filemux_pipe_bytes") == 0, "nothing is held")
+
+
+STREAM = [("Content-Type", "text/event-stream")]
+
+
+def test_events_in_place_of_an_object_are_refused(world, key, sdk):
+    put(sdk)
+    (raw,) = world.up.files
+    made = sdk.responses.create(model="gpt-4o", input="hi")
+    text = f'data: {{"data": [{{"type": "message", "file_id": "{raw}"}}]}}\n\n'
+    world.up.fault(on_head(answer(200, text, STREAM)), path="input_items")
+    got = world.call(key, "GET", f"/v1/responses/{made.id}/input_items")
+    refused(got, 502, "upstream_bad_response")
+    assert raw not in got.text

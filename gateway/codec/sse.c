@@ -194,7 +194,7 @@ void sse_finish(struct sse *s)
     ASSERT(!s->is_dead);
     s->is_dead = true;
     if (s->held.n)
-        s->ops->rest(s->arg, buf_str(&s->held));
+        hand_out(s, buf_str(&s->held));
 }
 
 void sse_init(struct sse *s, size_t max_bytes, const struct sse_ops *ops,

@@ -5,12 +5,12 @@
  * at the very beginning counts for nothing. What comes is handed on as whole
  * events, byte for byte, with views of what they say, as soon as an event is
  * complete: a stream is never held back longer. What stands behind the last
- * empty line is handed on at the end as it is.
+ * empty line is an event, too, when the stream ends: others read it as one.
  *
  *     sse_init(&s, max_bytes, &ops, arg);
  *     while (chunks come)
  *         sse_feed(&s, p, n, &e)     ──► ops.event, ops.rest
- *     sse_finish(&s);                ──► ops.rest
+ *     sse_finish(&s);                ──► ops.event
  *     sse_release(&s);
  *
  * The bytes of all calls of event() (raw) and rest(), in their order, are the
@@ -29,7 +29,8 @@
 
 /* All are views for the time of the call. */
 struct sse_event {
-    struct str raw;   /* all of it, its empty line included */
+    struct str raw;   /* all of it, its empty line included; the stream's last
+                         may have none */
     struct str name;  /* behind "event:", STR_NULL none */
     struct str data;  /* behind "data:", several joined with LF; STR_NULL none
                          (a block of comments, say) */

@@ -194,16 +194,21 @@ static enum gw_err account(struct forward *f, struct gw_error *e)
 static void end(struct forward *f)
 {
     bool has_failed = pipe_outcome(f->in) == PIPE_ERROR;
+    struct gw_error e = {0};
 
-    if (f->is_at_end || (!has_failed && !pipe_is_drained(f->in)))
-        return;
-    f->is_at_end = true;
     if (has_failed) {
+        f->is_at_end = true;
         pipe_fail(f->t->pipe, pipe_error(f->in));
         return;
     }
-    sse_finish(&f->sse);
-    if (work_off(f))
+    if (!pipe_is_drained(f->in))
+        return;
+    if (!f->is_at_end)
+        sse_finish(&f->sse);
+    f->is_at_end = true;
+    if (account(f, &e) != GW_OK)
+        forward_fail(f, &e);
+    else if (work_off(f)) /* else once more, when the last one can go */
         pipe_end(f->t->pipe);
 }
 

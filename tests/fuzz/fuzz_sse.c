@@ -54,6 +54,7 @@ static void write_again(const struct sse_event *ev)
     tell(&first, ev);
     sse_init(&s, MIB, &second_ops, &second);
     ASSERT(sse_feed(&s, text.p, text.n, &e) == GW_OK);
+    sse_finish(&s);
     ASSERT(str_eq(buf_str(&first.told), buf_str(&second.told)));
     sse_release(&s);
     buf_release(&text);

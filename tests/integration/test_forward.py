@@ -564,6 +564,30 @@ def test_many_slow_readers_hold_no_more_than_their_pipes(world, key):
 STREAM = [("Content-Type", "text/event-stream")]
 
 
+@pytest.mark.parametrize("is_known", [True, False])
+def test_an_event_without_an_empty_line_is_rewritten_too(world, key, sdk, is_known):
+    """The stream's last: its ids are no less the provider's."""
+    raw = None if is_known else world.up.put("f.csv", b"1", "assistants_output", 0).id
+    file = put(sdk)
+    raw = raw or next(iter(world.up.files))
+    note = {"type": "response.output_text.annotation.added", "annotation": {"file_id": raw}}
+    world.up.fault(on_stored(answer(200, f"data: {json.dumps(note)}\n", STREAM)))
+    body = {"model": "gpt-4o", "input": "hi", "stream": True}
+    got = world.call(key, "POST", "/v1/responses", json=body)
+    assert raw not in got.text and (file.id in got.text) == is_known
+    assert "file-up-" in got.text and got.text.endswith("}\n")
+
+
+def test_an_event_that_is_cut_breaks_the_stream_off(world, key, sdk):
+    put(sdk)
+    (raw,) = world.up.files
+    text = f'data: {{"annotation": {{"file_id": "{raw}", "index'
+    world.up.fault(on_stored(answer(200, text, STREAM)))
+    body = {"model": "gpt-4o", "input": "hi", "stream": True}
+    with pytest.raises(httpx.TransportError):
+        world.call(key, "POST", "/v1/responses", json=body)
+
+
 def test_events_in_place_of_an_object_are_refused(world, key, sdk):
     put(sdk)
     (raw,) = world.up.files

@@ -114,9 +114,9 @@ static const struct {
     {": a comment\n\n: and\n: more\ndata: a\n\n", "[|][|<a>]"},
     {"\n\n\r\n\r\rdata: a\n\n", "[|][|][|][|][|][|<a>]"},
     {"data: a\n\ndata: [DONE]\n\n", "[|<a>][|<[DONE]>]"},
-    {"data: a\n\ndata: b\n", "[|<a>]"},
-    {"data: a\n\ndata: b", "[|<a>]"},
-    {"data: a\r\n\r\ndata: b\r", "[|<a>]"},
+    {"data: a\n\ndata: b\n", "[|<a>][|<b>]"},
+    {"data: a\n\ndata: b", "[|<a>][|<b>]"},
+    {"data: a\r\n\r\ndata: b\r", "[|<a>][|<b>]"},
     {"datas: a\ndata a\nevents: b\n Data: x\nretry: 1\n\n", "[|]"},
     {"\xef\xbb\xbf"
      "data: a\n\n\xef\xbb\xbf"

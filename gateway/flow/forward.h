@@ -110,6 +110,7 @@ struct forward {
     struct held_buf got, shown; /* a collected answer */
     struct sse sse;
     struct forward_event *first, *last; /* that wait for what is in them */
+    struct arena *row;                  /* all of these */
     int64_t event_bytes;                /* taken of sv->held for events */
     struct loop_task turn;
     bool holds_events; /* the client does not read */

@@ -16,7 +16,6 @@
 
 struct forward_event {
     struct forward_event *next;
-    struct arena *arena; /* all of it */
     struct sse_event ev; /* raw alone: bytes that are in no event */
     struct id_found found;
     size_t bytes;
@@ -67,15 +66,19 @@ static struct str dup_or_null(struct arena *a, struct str s)
 
 static void append(struct forward *f, const struct sse_event *ev)
 {
-    struct arena *a = arena_new();
-    struct forward_event *n = arena_new_of(a, struct forward_event);
+    struct forward_event *n;
+    struct arena *a;
 
-    n->arena = a;
+    /* One for them all: they may be as short as an empty line. */
+    if (!f->row)
+        f->row = arena_new();
+    a = f->row;
+    n = arena_new_of(a, struct forward_event);
     n->ev = *ev;
     n->ev.raw = arena_dup(a, ev->raw);
     n->ev.name = dup_or_null(a, ev->name);
     n->ev.data = dup_or_null(a, ev->data);
-    n->bytes = ev->raw.n + ev->data.n;
+    n->bytes = sizeof(*n) + ev->raw.n + ev->data.n;
     if (f->first)
         f->last->next = n;
     else
@@ -85,10 +88,11 @@ static void append(struct forward *f, const struct sse_event *ev)
 
 static void drop_first(struct forward *f)
 {
-    struct forward_event *n = f->first;
-
-    f->first = n->next;
-    arena_free(n->arena);
+    f->first = f->first->next;
+    if (f->first)
+        return;
+    arena_free(f->row);
+    f->row = NULL;
 }
 
 /* Of the stream's last: "data: [DONE]" is no JSON. */
@@ -119,7 +123,7 @@ static bool work_off(struct forward *f)
         struct forward_event *n = f->first;
 
         if (has_ids(&n->ev) &&
-            id_find(n->arena, f->places, n->ev.data, &n->found, &e)) {
+            id_find(f->row, f->places, n->ev.data, &n->found, &e)) {
             forward_fail(f, &e);
             return false;
         }

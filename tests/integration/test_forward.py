@@ -597,3 +597,33 @@ def test_events_in_place_of_an_object_are_refused(world, key, sdk):
     got = world.call(key, "GET", f"/v1/responses/{made.id}/input_items")
     refused(got, 502, "upstream_bad_response")
     assert raw not in got.text
+
+
+def test_empty_lines_behind_an_event_that_waits_take_little(world, key):
+    """Each of them is an event, and waits, too."""
+    raw = world.up.put("f.csv", b"1", "assistants_output", 0).id
+    note = {"type": "response.output_text.annotation.added", "annotation": {"file_id": raw}}
+    text = f"data: {json.dumps(note)}\n\n" + "\n" * 15000
+    world.up.fault(on_stored(answer(200, text, STREAM)), path="responses", times=4)
+    held, go_on = threading.Semaphore(0), threading.Event()
+
+    def hold(x):
+        held.release()
+        go_on.wait(20)
+
+    world.up.fault(on_head(call(hold)), path="files/", times=4)
+    before = world.memory()
+
+    def ask(_):
+        body = {"model": "gpt-4o", "input": "hi", "stream": True}
+        return world.call(key, "POST", "/v1/responses", json=body).text
+
+    with ThreadPoolExecutor(4) as pool:
+        asked = pool.map(ask, range(4))
+        for _ in range(4):
+            assert held.acquire(timeout=20)
+        took = world.memory() - before
+        go_on.set()
+        texts = list(asked)
+    assert took < 80 * MB
+    assert all(raw not in t and t.count("\n") == text.count("\n") for t in texts)

@@ -214,16 +214,30 @@ static const struct {
     /* clang-format on */
 };
 
-#define MARKED_MIN 5 /* "file-9f3a1c" is an id, "file-1" is none */
+#define MARKED_MIN 5   /* "file-9f3a1c" is an id, "file-1" is none */
+#define LETTERS_MIN 20 /* of 24 random signs one in 60 has no digit */
+
+static size_t letters(struct str s)
+{
+    size_t n = 0;
+
+    while (n < s.n && (is_letter(s.p[n]) || is_digit(s.p[n])))
+        n++;
+    return n;
+}
 
 static const char *marked_at(struct str rest)
 {
     size_t i;
 
-    for (i = 0; i < COUNTOF(marks); i++)
-        if (str_starts(rest, marks[i].prefix) &&
-            rest.n >= marks[i].prefix.n + MARKED_MIN && has_digit(rest))
+    for (i = 0; i < COUNTOF(marks); i++) {
+        size_t skip = marks[i].prefix.n;
+
+        if (str_starts(rest, marks[i].prefix) && rest.n >= skip + MARKED_MIN &&
+            (has_digit(rest) ||
+             letters(str_make(rest.p + skip, rest.n - skip)) >= LETTERS_MIN))
             return marks[i].shown;
+    }
     return NULL;
 }
 

@@ -208,6 +208,24 @@ static void test_a_code_that_is_no_plain_word_is_not_passed(void **st)
     }
 }
 
+static void test_an_id_without_a_digit_is_an_id(void **st)
+{
+    static const struct {
+        const char *said, *shown;
+    } cases[] = {
+        {"no file-abcdefghijklmnopqrstuvwx.", "no [id]."},
+        {"ftjob-ABCDEFGHIJKLMNOPQRSTuvwx: gone", "[id]: gone"},
+        {"a file-like_object, file_search_is_not_supported",
+         "a file-like_object, file_search_is_not_supported"},
+    };
+
+    (void)st;
+    for (size_t i = 0; i < COUNTOF(cases); i++)
+        assert_str(
+            prov_said_clean(arena, str_of(cases[i].said), STR(""), STR("")),
+            cases[i].shown);
+}
+
 /* The id of the provider is gone wherever it stood. */
 static void test_the_upstream_id_is_replaced_at_every_offset(void **st)
 {
@@ -391,6 +409,7 @@ int main(void)
         cmocka_unit_test(test_every_status_outside_2xx_is_an_error),
         cmocka_unit_test(test_an_error_that_is_set_already_stays),
         cmocka_unit_test(test_a_code_that_is_no_plain_word_is_not_passed),
+        cmocka_unit_test(test_an_id_without_a_digit_is_an_id),
         cmocka_unit_test(test_the_upstream_id_is_replaced_at_every_offset),
         cmocka_unit_test(
             test_a_long_message_is_cut_at_every_width_of_character),

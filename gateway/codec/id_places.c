@@ -8,6 +8,10 @@
     {                                                                          \
         ID_JOB, path, NULL                                                     \
     }
+#define SAID(path)                                                             \
+    {                                                                          \
+        ID_SAID, path, NULL                                                    \
+    }
 #define MODEL(path)                                                            \
     {                                                                          \
         ID_MODEL, path, NULL                                                   \

@@ -529,6 +529,16 @@ enum gw_err id_find(struct arena *a, const struct id_places *p, struct str text,
                    (size_t)(f.s.p - text.p) + 1);
 }
 
+size_t id_growth(const struct id_found *f)
+{
+    size_t bytes = 0;
+
+    for (size_t i = 0; i < f->n; i++)
+        if (f->v[i].with.p)
+            bytes += 6 * f->v[i].with.n + 2; /* \u0000 and quotes */
+    return bytes;
+}
+
 void id_write(const struct id_found *f, struct str text, struct buf *out)
 {
     struct json_out j;

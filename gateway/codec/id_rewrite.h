@@ -41,6 +41,8 @@ enum id_kind {
     ID_OBJECT, /* of something else that a provider keeps for its maker: a
                   response, a vector store, a conversation, ...; never
                   replaced, but in a request it must be the caller's */
+    ID_SAID, /* a message of the provider's, in which ids may stand; of answers
+                and events */
     ID_STRANGE,
 };
 
@@ -79,6 +81,8 @@ const struct id_places *id_places_find(enum id_side side, const char *method,
  * JSON, an object, within the bounds. All is the arena's. */
 enum gw_err id_find(struct arena *a, const struct id_places *p, struct str text,
                     struct id_found *out, struct gw_error *e) MUSTCHECK;
+/* As many bytes as all `with` can add to the text. */
+size_t id_growth(const struct id_found *f);
 /* Appends the text with every `with` as a JSON string where its value was. */
 void id_write(const struct id_found *f, struct str text, struct buf *out);
 

@@ -291,15 +291,11 @@ static struct str field_of(struct txn *t, struct str name)
 static enum gw_err rewrite(struct forward *f, struct str *body,
                            struct gw_error *e)
 {
-    int64_t bytes = (int64_t)f->text.buf.n;
-    bool is_changed = false;
+    size_t more = id_growth(&f->asked);
+    int64_t bytes = (int64_t)(f->text.buf.n + more);
 
     *body = buf_str(&f->text.buf);
-    for (size_t i = 0; i < f->asked.n; i++) {
-        is_changed = is_changed || f->asked.v[i].with.p;
-        bytes += 6 * (int64_t)f->asked.v[i].with.n + 2; /* \u0000 and quotes */
-    }
-    if (!is_changed)
+    if (!more)
         return GW_OK;
     held_buf_release(&f->sent);
     held_buf_init(&f->sent, f->t->sv->held, bytes,

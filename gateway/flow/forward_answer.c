@@ -71,13 +71,11 @@ static void show(struct forward *f, const struct gw_error *e)
 {
     struct id_found *found = &f->asked;
     struct str text = buf_str(&f->got.buf);
-    int64_t bytes = (int64_t)text.n;
+    int64_t bytes = (int64_t)(text.n + id_growth(found));
     struct gw_error error = *e;
 
     if (f->is_over)
         return;
-    for (size_t i = 0; i < found->n; i++)
-        bytes += (int64_t)found->v[i].with.n + 2;
     held_buf_init(&f->shown, f->t->sv->held, bytes,
                   f->t->conf->forward.max_held_bytes);
     if (error.err != GW_OK || held_buf_expect(&f->shown, bytes, &error)) {

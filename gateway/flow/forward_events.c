@@ -47,8 +47,8 @@ static void emit(struct forward *f, const struct sse_event *ev,
         return;
     }
     /* An id of ours may be longer than theirs. */
-    buf_init(&data, ev->data.n + found->n * (LIMIT_ID_BYTES + 2));
-    buf_init(&raw, 2 * ev->raw.n + found->n * (LIMIT_ID_BYTES + 2));
+    buf_init(&data, ev->data.n + id_growth(found));
+    buf_init(&raw, 2 * ev->raw.n + id_growth(found));
     id_write(found, ev->data, &data);
     sse_write(ev, buf_str(&data), &raw);
     ASSERT(!data.overflow && !raw.overflow);

@@ -1,6 +1,7 @@
 #include "gateway/base/clock.h"
 #include "gateway/base/log.h"
 #include "gateway/flow/forward_impl.h"
+#include "providers/prov_said.h"
 
 /* The ids of an answer: those that came with the request go back at once, the
  * others are asked for one by one. Taking a file over writes several things,
@@ -40,12 +41,24 @@ static bool is_renamed(const struct id_site *s)
            s->value.n <= LIMIT_UPSTREAM_ID_BYTES;
 }
 
+/* As in an error's text: what the request names is ours, others are left out.
+ */
+static void clean(struct forward *f, struct id_site *s)
+{
+    struct str text = prov_said_clean_all(&f->t->up->op, s->value);
+
+    if (!str_eq(text, s->value))
+        s->with = text;
+}
+
 /* The first that is not known, or NULL. */
 static struct id_site *fill(struct forward *f, struct id_found *found)
 {
     for (size_t i = 0; i < found->n; i++) {
         struct id_site *s = &found->v[i];
 
+        if (s->kind == ID_SAID && !s->with.p)
+            clean(f, s);
         if (!is_renamed(s) || s->with.p)
             continue;
         s->with = ours_of(f, s->value);

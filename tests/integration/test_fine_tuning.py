@@ -102,8 +102,11 @@ def test_events_and_checkpoints_have_our_ids(world, sdk):
     made = create(sdk)
     job = only(world.up)
     job.finish()
+    (raw,) = [f for f in world.up.files if f not in job.results]
+    job.tell(f"Validating training file: {raw}")
     events = list(sdk.fine_tuning.jobs.list_events(made.id, limit=5))
-    assert len(events) == 1
+    assert [e.message for e in events] == [
+        "Validating training file: [id]", f"Created fine-tuning job: {made.id}"]  # fmt: skip
     marks = list(sdk.fine_tuning.jobs.checkpoints.list(made.id, limit=1))
     assert [m.step_number for m in marks] == [20, 10]  # paged at the provider
     assert {m.fine_tuning_job_id for m in marks} == {made.id}

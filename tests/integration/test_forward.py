@@ -627,3 +627,35 @@ def test_empty_lines_behind_an_event_that_waits_take_little(world, key):
         texts = list(asked)
     assert took < 80 * MB
     assert all(raw not in t and t.count("\n") == text.count("\n") for t in texts)
+
+
+SAYS = "File '{}' of \"you\" is gone."
+SAID = [
+    {"type": "error", "code": "x", "message": SAYS, "param": None},
+    {"type": "response.failed", "response": {"error": {"code": "x", "message": SAYS}}},
+    {"error": {"message": SAYS}},
+]
+
+
+@pytest.mark.parametrize("event", SAID)
+def test_an_error_in_a_stream_names_our_ids(world, key, sdk, event):
+    file = put(sdk)
+    (raw,) = world.up.files
+    text = json.dumps(event)
+    sent = text.replace("{}", raw).replace("of", "of file-0123456789abc,")
+    world.up.fault(on_stored(answer(200, f"data: {sent}\n\n", STREAM)))
+    body = {"model": "gpt-4o", "input": input_of(file.id), "stream": True}
+    got = world.call(key, "POST", "/v1/responses", json=body)
+    want = text.replace("{}", file.id).replace("of", "of [id],")
+    assert json.loads(got.text.removeprefix("data: ")) == json.loads(want)
+
+
+def test_an_error_of_a_response_names_our_ids(world, key, sdk):
+    file = put(sdk)
+    (raw,) = world.up.files
+    failed = {"id": "resp_1", "object": "response", "status": "failed",
+              "error": {"code": "x", "message": SAYS.format(raw)}}  # fmt: skip
+    world.up.fault(on_stored(answer(200, failed)))
+    body = {"model": "gpt-4o", "input": input_of(file.id)}
+    got = world.call(key, "POST", "/v1/responses", json=body)
+    assert got.json()["error"]["message"] == SAYS.format(file.id)

@@ -164,7 +164,8 @@ static void replace_mark(struct buf *to, struct str text, const char *with)
 
 static bool is_told_of(enum id_side side, enum id_kind kind)
 {
-    return side == ID_IN_REQUEST || kind == ID_FILE || kind == ID_JOB;
+    return side == ID_IN_REQUEST || kind == ID_FILE || kind == ID_JOB ||
+           kind == ID_SAID;
 }
 
 static void check_found(struct run *r, const struct id_places *p,

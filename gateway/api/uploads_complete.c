@@ -292,8 +292,8 @@ static void release(void *arg)
     struct redis *r = c->t->sv->redis;
 
     if (c->has_moved)
-        (void)quota_move_back(r, c->store.hold, c->record->id, on_released,
-                              NULL);
+        (void)quota_move_back(r, c->store.hold, c->record->id, c->record->bytes,
+                              on_released, NULL);
     else
         (void)quota_release(r, c->store.hold, on_released, NULL);
 }

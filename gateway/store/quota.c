@@ -228,10 +228,11 @@ struct redis_call *quota_move(struct redis *r, struct str from,
 }
 
 struct redis_call *quota_move_back(struct redis *r, struct str from,
-                                   struct str to, quota_done_callback *fn,
-                                   void *arg)
+                                   struct str to, int64_t bytes,
+                                   quota_done_callback *fn, void *arg)
 {
-    struct str args[] = {from, to};
+    char room[STR_I64_BYTES];
+    struct str args[] = {from, to, str_of_i64(bytes, room)};
 
     return redis_tell_done(
         eval(r, redis_on_done, &back_script, COUNTOF(args), args), fn, arg);

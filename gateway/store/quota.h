@@ -123,11 +123,11 @@ struct redis_call *quota_release(struct redis *r, struct str id,
 struct redis_call *quota_move(struct redis *r, struct str from,
                               const struct journal_entry *to, int64_t lease_ms,
                               quota_done_callback *fn, void *arg);
-/* Back again; lease and entry of `from` end. Where the entry of `to` has ended
- * meanwhile it is released. */
+/* Back again, of so many bytes, if it was extended; lease and entry of `from`
+ * end. Where the entry of `to` has ended meanwhile it is released. */
 struct redis_call *quota_move_back(struct redis *r, struct str from,
-                                   struct str to, quota_done_callback *fn,
-                                   void *arg);
+                                   struct str to, int64_t bytes,
+                                   quota_done_callback *fn, void *arg);
 /* The file is gone at its provider and has no record any more: it does not
  * count any longer, and hold and journal entry of that id end. changed: it was
  * counted. */

@@ -543,6 +543,25 @@ def test_a_batch_file_is_checked_over_its_parts(checking):
     until(lambda: checking.own() == [], "no part is left")
 
 
+def test_a_completion_that_fails_holds_no_more_than_before(checking):
+    """What models' names add is held for the completion alone."""
+    gw, fake = checking.gw, checking.fakes["openai"]
+    data = "".join(line(n, "alias") for n in range(50)).encode()
+    renamed = data.replace(b'"alias"', b'"gpt-4o-of-another-length"')
+    key = gw.new_key(max_storage_bytes=len(renamed))
+    upload_id, parts = begun(gw, key, "openai", data, purpose="batch")
+    fault = on_head(answer(500, {"error": {"message": "no"}}))
+    fake.fault(fault, method="POST", path="/v1/files$", times=9)
+    refused(complete(gw, key, upload_id, parts), 502)
+    fake.faults.clear()
+    held = {"files": 0, "bytes": 0, "held_files": 1, "held_bytes": len(data), "slots": 0}
+    until(lambda: use(checking.redis, scope(key)) == held, "it holds what it held")
+    assert of_today(checking.redis, scope(key))["held_up"] == len(data)
+    reply = complete(gw, key, upload_id, parts)
+    assert reply.status_code == 200, reply.text
+    until_used(checking.redis, scope(key), 1, len(renamed))
+
+
 # --- faults ---
 
 

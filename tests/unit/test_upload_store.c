@@ -412,7 +412,7 @@ static bool move_back(struct fx *f, struct str from, struct str to)
 {
     struct fx_done d = {0};
 
-    (void)quota_move_back(f->r, from, to, fx_on_done, &d);
+    (void)quota_move_back(f->r, from, to, 10, fx_on_done, &d);
     return fx_changed(f, &d);
 }
 

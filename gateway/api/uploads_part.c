@@ -288,7 +288,8 @@ static void on_begun(void *arg, enum upload_state state, int64_t left,
     if (error.err == GW_OK && left < 1)
         refuse(p, UPLOAD_FULL, left, &error);
     if (error.err != GW_OK) {
-        fail(p, &error, false);
+        /* It was begun all the same if there is no more than no room. */
+        fail(p, &error, e->err == GW_OK && state == UPLOAD_PENDING);
         return;
     }
     form_limit(p->t->form, left);

@@ -378,6 +378,17 @@ def test_the_bytes_declared_are_the_bound(world, gw, key):
     assert content(gw, key, done["file"]["id"]) == b"1234567890"
 
 
+def test_a_part_for_which_nothing_is_left_is_not_under_way(world, gw, key):
+    """So it keeps nobody waiting who ends the upload."""
+    upload_id = create(gw, key, "mistral", 5)
+    add(gw, key, upload_id, b"12345")
+    refused(send(gw, key, upload_id, iter_of(b"6")), 400)
+    until(lambda: not under_way(world, upload_id, key), "it is not under way", 1)
+    refused(send(gw, key, upload_id, iter_of(b"6")), 400)
+    assert cancel(gw, key, upload_id).status_code == 200
+    assert use(world.redis, scope(key))["held_bytes"] == 0
+
+
 def iter_of(data):
     """A part whose length is not told."""
     class Unsized(io.RawIOBase):

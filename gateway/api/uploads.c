@@ -521,6 +521,9 @@ static void on_put(void *arg, bool changed, const struct gw_error *e)
     c->call = NULL;
     if (e->err == GW_OK)
         uploads_reply(t, &c->record, UPLOAD_PENDING, NULL);
+    if (e->err == GW_OK && !t->req) /* nobody will know its id */
+        upload_end_start(t->sv, t->conf, c->record.owner, c->record.id,
+                         UPLOAD_CANCELLED, STR(""), NULL, NULL);
     end_create(t, e, false);
 }
 

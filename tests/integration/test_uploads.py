@@ -786,6 +786,23 @@ def test_a_client_who_hangs_up_in_a_completion_leaves_all_or_nothing(
     nothing_held(world, name)
 
 
+def test_an_upload_that_nobody_heard_of_holds_nothing(world, gw, key):
+    """The client went before it was made."""
+    fake, made = world.fakes["openai"], threading.Event()
+    fake.fault(on_stored(call(lambda x: made.wait(15))), path="/uploads$")
+    before = len(gw.log())
+    known = list(fake.parted)
+    with cut_off(gw, key, "/openai/v1/uploads", facts(5)):
+        until(lambda: fake.seen, "it is under way")
+        assert use(world.redis, scope(key))["held_bytes"] == 5
+    until(lambda: any(e.get("route") == "uploads.create" for e in gw.log()[before:]),
+          "the client is known to be gone")  # fmt: skip
+    made.set()
+    until_used(world.redis, scope(key), 0, 0)
+    (theirs,) = [p for i, p in fake.parted.items() if i not in known]
+    assert theirs.status == "cancelled"
+
+
 def test_a_provider_that_refuses_the_upload_leaves_nothing_held(world, gw, key):
     up = world.fakes["openai"]
     up.fault(on_head(answer(429, {"error": {"message": "slow down"}})), path="uploads")

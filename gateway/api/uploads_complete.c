@@ -38,7 +38,10 @@ struct complete {
     int64_t growth; /* by renaming models */
     int64_t lines;  /* of a batch file that was read */
     struct str model;
-    bool rewrites, is_taken, has_moved, is_recorded;
+    /* Both may be so from when it was asked for: what Redis did and could not
+     * say is taken back as well. */
+    bool is_taken, has_moved;
+    bool rewrites, is_recorded;
     char *checked; /* bytes that are only looked at */
     struct loop_task judging;
 };
@@ -239,7 +242,7 @@ static void on_moved(void *arg, bool changed, const struct gw_error *e)
     struct quota_amount most = {.files = 1, .bytes = n, .up = n};
 
     c->call = NULL;
-    c->has_moved = e->err == GW_OK && changed;
+    c->has_moved = e->err != GW_OK || changed;
     if (e->err != GW_OK)
         store_file_held(&c->store, e);
     else if (changed)
@@ -259,12 +262,13 @@ static void on_taken(void *arg, enum upload_state state, int64_t left,
 
     (void)left;
     c->call = NULL;
+    c->is_taken = error.err != GW_OK || state == UPLOAD_PENDING;
     if (error.err != GW_OK || uploads_check_state(state, &error) != GW_OK) {
         store_file_held(&c->store, &error);
         return;
     }
-    c->is_taken = true;
     loop_timer_set(&c->renewal, t->conf->journal.lease_ms / 3);
+    c->has_moved = true;
     c->call = quota_move(t->sv->redis, c->record->id, &c->store.entry,
                          t->conf->journal.lease_ms, on_moved, c);
 }
@@ -273,6 +277,7 @@ static void hold(void *arg)
 {
     struct complete *c = arg;
 
+    c->is_taken = true;
     c->call = upload_store_take(c->t->sv->redis, c->record, str_of(c->store.id),
                                 c->t->conf->journal.lease_ms, on_taken, c);
 }

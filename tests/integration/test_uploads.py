@@ -5,10 +5,12 @@ as objects; for a disk they lie beside its files, for Mistral in a directory of
 filemux's own.
 """
 
+import contextlib
 import hashlib
 import io
 import json
 import os
+import socket
 import threading
 
 import httpx
@@ -801,6 +803,83 @@ def test_an_upload_that_nobody_heard_of_holds_nothing(world, gw, key):
     until_used(world.redis, scope(key), 0, 0)
     (theirs,) = [p for i, p in fake.parted.items() if i not in known]
     assert theirs.status == "cancelled"
+
+
+class Between:
+    """Redis as a gateway sees it, whose answers can be kept back."""
+
+    def __init__(self, port):
+        self.port, self.left, self.text = port, 0, b""
+        self.open = threading.Event()
+        self.open.set()
+        self.sock = socket.create_server(("127.0.0.1", 0))
+        self.url = f"redis://127.0.0.1:{self.sock.getsockname()[1]}"
+        threading.Thread(target=self.serve, daemon=True).start()
+
+    def keep_back(self, text, n):
+        """All answers from that of the n-th command with the text on."""
+        self.text, self.left = text, n
+
+    def serve(self):
+        while True:
+            try:
+                near = self.sock.accept()[0]
+            except OSError:
+                return
+            far = socket.create_connection(("127.0.0.1", self.port))
+            for ends in ((near, far, self.look), (far, near, self.wait)):
+                threading.Thread(target=self.pass_on, args=ends, daemon=True).start()
+
+    def look(self, data):
+        if self.left and self.text in data:
+            self.left -= 1
+            if not self.left:
+                self.open.clear()
+
+    def wait(self, data):
+        self.open.wait(15)
+
+    def pass_on(self, one, other, first):
+        with contextlib.suppress(OSError):
+            while data := one.recv(1 << 16):
+                first(data)
+                other.sendall(data)
+        for s in (one, other):
+            with contextlib.suppress(OSError):
+                s.shutdown(socket.SHUT_RDWR)
+
+
+@pytest.mark.parametrize("n", [1, 2])
+def test_a_client_who_hangs_up_before_a_completion_changes_nothing(tmp_path, n):
+    """When Redis has done what was asked, and its answer is on the way: it was
+    to take the upload, then what that held."""
+    for world in make_world(tmp_path):
+        key, between = world.gw.new_key(), Between(world.redis.port)
+        conf = {**world.conf, "redis": {"url": between.url},
+                "journal": {"lease": "60s", "sweep_interval": "300ms"}}  # fmt: skip
+        gw = Gateway(tmp_path / "other", conf).start()
+        try:
+            upload_id, parts = begun(gw, key, "s3")
+            assert complete(gw, key, upload_id, parts).status_code == 200
+            upload_id, parts = begun(gw, key, "s3")
+            until(lambda: use(world.redis, scope(key))["slots"] == 0, "all is quiet")
+            before, was = len(gw.log()), use(world.redis, scope(key))
+            assert was["held_bytes"] == len(JSONL)
+            between.keep_back(b"file-s3-", n)
+            path = f"/v1/uploads/{upload_id}/complete"
+            with cut_off(gw, key, path, {"part_ids": parts}):
+                until(lambda: not between.open.is_set(), "it is asked for")
+            until(lambda: any(e.get("route") == "uploads.complete" for e in gw.log()[before:]),
+                  "the client is known to be gone")  # fmt: skip
+            between.open.set()
+            until(lambda: use(world.redis, scope(key)) == was, "all is as it was")
+            reply = complete(gw, key, upload_id, parts)
+            assert reply.status_code == 200, reply.text
+            until_used(world.redis, scope(key), 2, 2 * len(JSONL))
+            gw.stop()
+        finally:
+            gw.end()
+            between.sock.close()
 
 
 def test_a_provider_that_refuses_the_upload_leaves_nothing_held(world, gw, key):

@@ -94,12 +94,19 @@ static struct str known_id(const struct kept_look *l, struct str theirs)
     return STR_NULL;
 }
 
+/* Some providers say "" where there is none. */
+static bool names_file(const struct id_site *s)
+{
+    return s->kind == ID_FILE && s->value.n &&
+           s->value.n <= LIMIT_UPSTREAM_ID_BYTES;
+}
+
 static void next_site(struct kept_look *l)
 {
     const struct id_site *s;
     struct str known;
 
-    while (l->which < l->sites.n && l->sites.v[l->which].kind != ID_FILE) {
+    while (l->which < l->sites.n && !names_file(&l->sites.v[l->which])) {
         struct id_site *other = &l->sites.v[l->which++];
 
         if (other->kind == ID_JOB)

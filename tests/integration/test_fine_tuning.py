@@ -189,6 +189,16 @@ def test_what_is_gone_at_its_provider_is_left_out(world, sdk, key):
     refused(world.call(key, "GET", f"/v1/fine_tuning/jobs/{made[1]}"), 404)
 
 
+def test_a_list_shows_a_name_that_is_empty_as_it_is(world, sdk, key):
+    made = create(sdk)
+    only(world.up).request["validation_file"] = ""
+    [listed] = world.call(key, "GET", "/v1/fine_tuning/jobs").json()["data"]
+    assert (listed["id"], listed["validation_file"]) == (made.id, "")
+    shown = world.call(key, "GET", f"/v1/fine_tuning/jobs/{made.id}").json()
+    assert shown["validation_file"] == ""
+    assert not any(s.path.rstrip("/") == "/v1/files" for s in world.up.seen if s.method == "GET")
+
+
 def test_a_list_is_shown_while_the_provider_is_away(world, sdk):
     made = [create(sdk) for _ in range(2)][::-1]
     world.up.fault(on_head(answer(500, "no")), method="GET", times=9)

@@ -7,6 +7,10 @@
 
 #define ID_MIN 4
 #define BODY_BYTES ((size_t)LIMIT_JSON_TEXT_BYTES * 8)
+_Static_assert(BODY_BYTES >
+                   LIMIT_UPLOAD_PARTS * (2 * LIMIT_UPSTREAM_ID_BYTES + 3) +
+                       4 * KIB,
+               "the ids of all parts fit in");
 
 static struct str taken(struct arena *a, struct buf *b)
 {
@@ -111,6 +115,17 @@ void openai_uploads_describe(struct prov_op *op, const struct openai_wire *w,
     http_req_add_mem(&x->http, body(op, w));
 }
 
+/* So all ids of an upload's parts fit in a body, whatever must be escaped. */
+static bool is_id(struct str s)
+{
+    size_t i;
+
+    for (i = 0; i < s.n; i++)
+        if ((unsigned char)s.p[i] < ' ')
+            return false;
+    return s.n > 0 && s.n <= LIMIT_UPSTREAM_ID_BYTES;
+}
+
 enum gw_err openai_uploads_read(struct prov_op *op, const struct json *v,
                                 struct gw_error *e)
 {
@@ -125,7 +140,7 @@ enum gw_err openai_uploads_read(struct prov_op *op, const struct json *v,
     op->made_id = op->code == PROV_UPLOAD_PART && block.n
                       ? block
                       : json_str(json_get(v, "id"));
-    if (op->made_id.n && op->made_id.n <= LIMIT_UPSTREAM_ID_BYTES)
+    if (is_id(op->made_id))
         return GW_OK;
     return prov_nonsense(op, "an id", e);
 }

@@ -124,6 +124,15 @@ bool str_is_utf8(struct str s)
     return true;
 }
 
+struct str str_front(struct str s, size_t max)
+{
+    if (s.n <= max)
+        return s;
+    while (max && ((unsigned char)s.p[max] & 0xc0) == 0x80)
+        max--;
+    return str_make(s.p, max);
+}
+
 int str_hex_digit(char c)
 {
     if (c >= '0' && c <= '9')

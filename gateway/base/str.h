@@ -53,6 +53,8 @@ bool str_next(struct str *list, char sep, struct str *item);
 ptrdiff_t str_find(struct str s, char byte);
 /* Whether the whole is valid UTF-8 (RFC 3629: no surrogates, no overlong). */
 bool str_is_utf8(struct str s);
+/* At most max bytes of the front: no character of UTF-8 is cut in two. */
+struct str str_front(struct str s, size_t max);
 /* The value of a hex digit in either case, or -1. */
 int str_hex_digit(char c);
 /* Whether s holds nothing but ASCII letters, digits and the symbols given. */

@@ -185,7 +185,7 @@ struct str file_record_text(struct arena *a, const struct file_record *f)
     struct buf b;
     size_t i;
 
-    details->n = MIN(details->n, (size_t)DETAILS_BYTES);
+    *details = str_front(*details, DETAILS_BYTES);
     buf_init(&b, LIMIT_JSON_TEXT_BYTES);
     json_out_init(&j, &b);
     json_open(&j, NULL, '{');

@@ -180,6 +180,25 @@ static void details_without_end_are_cut(void **state)
     arena_free(a);
 }
 
+/* Half a character would make the text none that can be read again. */
+static void details_are_cut_between_characters(void **state)
+{
+    struct arena *a = arena_new();
+    struct file_record f = sample_of_two(a, "file-a-0"), found;
+    char text[5000] = "";
+    size_t i;
+
+    (void)state;
+    for (i = 1; i + 1 < sizeof(text); i += 2)
+        memcpy(text + i, "\xc3\xa4", 2);
+    text[0] = 'a';
+    f.obj.status_details = str_make(text, i);
+    found = back(a, &f);
+    assert_int_equal(found.obj.status_details.n, 4095);
+    assert_int_equal(found.ncopies, 2);
+    arena_free(a);
+}
+
 static bool reads_as(const char *text, const struct file_record *want)
 {
     struct arena *a = arena_new();
@@ -296,6 +315,7 @@ int main(void)
         cmocka_unit_test(copies_that_make_no_sense_are_none),
         cmocka_unit_test(what_is_absent_takes_no_room),
         cmocka_unit_test(details_without_end_are_cut),
+        cmocka_unit_test(details_are_cut_between_characters),
         cmocka_unit_test(the_order_and_the_spelling_do_not_matter),
         cmocka_unit_test(half_a_record_is_none),
         cmocka_unit_test(what_is_no_record_is_an_error),

@@ -369,6 +369,20 @@ static void numbers_are_written_as_printf_does(void **state)
     }
 }
 
+static void a_front_ends_between_characters(void **state)
+{
+    struct str s = STR("a\xc3\xa4\xf0\x9f\x98\x80z");
+    static const size_t ends[] = {0, 1, 1, 3, 3, 3, 3, 7, 8, 8};
+    size_t max;
+
+    (void)state;
+    for (max = 0; max < COUNTOF(ends); max++) {
+        assert_int_equal(str_front(s, max).n, ends[max]);
+        assert_ptr_equal(str_front(s, max).p, s.p);
+    }
+    assert_null(str_front(STR_NULL, 5).p);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -383,6 +397,7 @@ int main(void)
         cmocka_unit_test(find_gives_the_first_place_or_minus_one),
         cmocka_unit_test(utf8_is_what_rfc_3629_allows),
         cmocka_unit_test(a_character_cut_by_the_view_is_not_utf8),
+        cmocka_unit_test(a_front_ends_between_characters),
         cmocka_unit_test(globs_match_runs_and_single_bytes),
         cmocka_unit_test(a_hostile_glob_ends_soon),
         cmocka_unit_test(unsigned_numbers_are_digits_in_range),

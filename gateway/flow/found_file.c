@@ -114,7 +114,8 @@ static void take(struct found_file *f, const struct file_obj *seen)
     r->obj.bytes = MAX(seen->bytes, 0);
     if (!r->obj.filename.n)
         r->obj.filename = f->filename;
-    r->obj.filename.n = MIN(r->obj.filename.n, (size_t)LIMIT_FILENAME_BYTES);
+    r->obj.filename = str_front(r->obj.filename, LIMIT_FILENAME_BYTES);
+    r->obj.purpose = str_front(r->obj.purpose, LIMIT_PURPOSE_BYTES);
     if (!r->obj.created_at)
         r->obj.created_at = r->stored_ms / 1000;
     set_end(f, &r->obj);

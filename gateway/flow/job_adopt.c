@@ -100,11 +100,12 @@ static void fill_record(struct job_item *i)
     };
     r->obj.id = make_id(i, at);
     r->obj.provider = str_of(i->provider->name);
-    r->obj.filename = text_or(r->obj.filename, STR(""));
-    r->obj.filename.n = MIN(r->obj.filename.n, (size_t)LIMIT_FILENAME_BYTES);
+    r->obj.filename =
+        str_front(text_or(r->obj.filename, STR("")), LIMIT_FILENAME_BYTES);
     r->obj.created_at = at;
     if (!r->obj.purpose.n)
         r->obj.purpose = text_or(job_arg(s, "purpose"), STR("user_data"));
+    r->obj.purpose = str_front(r->obj.purpose, LIMIT_PURPOSE_BYTES);
 }
 
 static void on_settled(void *arg, bool changed, const struct gw_error *e)

@@ -261,8 +261,10 @@ static void note_orphan(struct job_item *i)
     job_entry_begin(s, &n, JOB_NO_RECORD, is_todo);
     json_put_cstr(&n.json, "provider", i->provider->name);
     json_put_str(&n.json, "upstream_id", i->file.id);
-    json_put_str(&n.json, "filename", i->file.filename);
-    json_put_str(&n.json, "purpose", i->file.purpose);
+    json_put_str(&n.json, "filename",
+                 str_front(i->file.filename, LIMIT_FILENAME_BYTES));
+    json_put_str(&n.json, "purpose",
+                 str_front(i->file.purpose, LIMIT_PURPOSE_BYTES));
     json_put_int(&n.json, "bytes", i->file.bytes);
     json_put_int(&n.json, "created_at", i->file.created_at);
     json_put_int(&n.json, "expires_at", i->file.expires_at);

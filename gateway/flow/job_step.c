@@ -3,7 +3,8 @@
 #include "gateway/base/bug.h"
 #include "gateway/base/clock.h"
 
-#define ENTRY_BYTES (16 * KIB) /* texts in it are bounded far below */
+/* An id of a provider and a name, all of it escaped, fit in. */
+#define ENTRY_BYTES (32 * KIB)
 
 struct str job_arg(const struct job_step *s, const char *name)
 {

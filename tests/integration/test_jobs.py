@@ -260,6 +260,29 @@ def test_a_key_goes_with_its_own_files(one, fake, redis):
     assert len(fake.files) == 2
 
 
+@pytest.mark.parametrize("name", ["\\" + "ä" * 600, "x" * 20_000, "\x01" * 9000])
+def test_long_names_and_purposes_of_a_provider_are_cut(one, fake, name):
+    fake.put(name, purpose="p" * 9000)
+    key = one.new_key(user_id="ann")
+    job = ended(one, begin(one, "/admin/files/import", provider="up",
+                           owner={"user_id": "ann"}))  # fmt: skip
+    assert (job["state"], job["counts"]["adopted"]) == ("done", 1), job
+    (file,) = listed(one, key)
+    assert name.startswith(file["filename"]) and file["purpose"] == "p" * 64
+    assert 1020 <= len(file["filename"].encode()) <= 1024
+    again = one.call(key, "GET", f"/v1/files/{file['id']}")
+    assert again.json() == file
+
+
+def test_a_long_name_is_reported_as_far_as_it_goes(one, fake):
+    for name in ("x" * 20_000, "\x01" * 9000):
+        fake.put(name, purpose="p" * 9000)
+    job = ended(one, begin(one, "/admin/reconcile", mend=True, orphans="delete"))
+    assert (job["state"], job["counts"]["files_without_record"]) == ("done", 2), job
+    assert {e["filename"] for e in job["report"]} == {"x" * 1024, "\x01" * 1024}
+    assert not fake.files
+
+
 # --- reconcile ---------------------------------------------------------------
 
 

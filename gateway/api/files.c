@@ -176,6 +176,16 @@ static enum gw_err check_all_allowed(struct txn *t, struct gw_error *e)
     return GW_OK;
 }
 
+/* Of several that have the file one is enough: the others are passed over. */
+static bool is_any_configured(struct txn *t)
+{
+    for (size_t i = 0; i < file_record_places(t->record); i++)
+        if (settings_provider(t->conf,
+                              file_record_place(t->record, i).provider))
+            return true;
+    return false;
+}
+
 /* A client that hangs up does not stop a deletion half way. */
 void files_delete(struct txn *t)
 {
@@ -185,7 +195,7 @@ void files_delete(struct txn *t)
         txn_fail(t, &e);
         return;
     }
-    if (!reply_provider(t, t->record))
+    if (!is_any_configured(t) && !reply_provider(t, t->record))
         return;
     txn_goto(t, TXN_UPSTREAM);
     t->removal =

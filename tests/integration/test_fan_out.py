@@ -571,6 +571,21 @@ def test_one_that_is_gone_already_counts_as_deleted(world):
     world.until_clean()
 
 
+def test_a_provider_that_is_no_longer_configured_does_not_keep_it(own):
+    made = own.made(b"{}", "up, s3, disk")
+    left = {n: p for n, p in own.gw.conf["providers"].items() if n != "up"}
+    own.gw.write({**own.gw.conf, "routing": {"default": "s3"}, "providers": left})
+    own.gw.signal(signal.SIGHUP)
+    until(lambda: "reloaded" in own.gw.stderr(), "the configuration is read again")
+    path = f"/v1/files/{made['id']}"
+    assert own.call("GET", path).json()["id"] == made["id"]
+    assert own.call("GET", f"{path}/content").content == b"{}"
+    assert own.call("DELETE", path).json()["deleted"]
+    assert own.stored() == {"up": 1}
+    until_used(own.redis, scope(own.key), 0, 0)
+    refused(own.call("GET", path), 404)
+
+
 def test_killed_while_it_deletes_the_rest_goes_too(own):
     made = own.made(bytes(MB))
     own.up.fault(on_head(call(lambda x: own.gw.kill())), method="DELETE")

@@ -205,8 +205,10 @@ void files_delete(struct txn *t)
 
 /* --- list --- */
 
-/* Bytes of one object, generously: bounds the reply. */
-#define LIST_OBJECT_BYTES (3 * KIB)
+/* Bounds the reply: a page that is so long ends early. */
+#define LIST_BYTES (32 * MIB)
+/* Of one object, whose texts are all escaped. */
+#define LIST_OBJECT_BYTES (64 * KIB)
 
 struct list {
     struct file_store_query query;
@@ -244,7 +246,7 @@ static void add_to_list(struct txn *t, struct list *l,
 {
     if (f->obj.expires_at && f->obj.expires_at <= clock_wall_s())
         return;
-    if (l->n == l->limit) {
+    if (l->n == l->limit || l->body.n > LIST_BYTES - LIST_OBJECT_BYTES) {
         l->has_more = true;
         return;
     }
@@ -368,7 +370,7 @@ void files_list_of(struct txn *t, struct str owner)
         txn_fail(t, &e);
         return;
     }
-    buf_init(&l->body, (l->limit + 1) * LIST_OBJECT_BYTES);
+    buf_init(&l->body, LIST_BYTES);
     arena_on_free(t->arena, release_list, l);
     json_out_init(&l->json, &l->body);
     json_open(&l->json, NULL, '{');

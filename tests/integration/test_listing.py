@@ -1,7 +1,7 @@
 """Lists: exact pages over all providers, whatever happens meanwhile."""
 
 import pytest
-from gw import by_time, refused
+from gw import by_time, refused, until
 
 
 @pytest.fixture
@@ -98,6 +98,21 @@ def test_a_deleted_cursor_still_tells_the_place(gw, many, key):
 )  # fmt: skip
 def test_bad_parameters_are_named(gw, up, key, query, param):
     assert refused(gw.call(key, "GET", f"/v1/files?{query}"), 400)["param"] == param
+
+
+@pytest.mark.parametrize("limit", [1, 2, 3, 100])
+def test_files_with_names_that_grow_make_a_long_page(gw, up, key, limit):
+    names = [chr(i) * 1024 for i in (1, 2, 3)]
+    ours = [up.put(name).id for name in names]
+    gw.admin("POST", "/admin/files/import",
+             json={"provider": "up", "upstream_ids": ours, "owner": {"key": key}})  # fmt: skip
+
+    def listed():
+        got = [f for page in pages(gw, key, limit=limit) for f in page]
+        return len(got) == 3 and got
+
+    got = until(listed, "all are adopted")
+    assert sorted(f["filename"] for f in got) == names
 
 
 def test_listing_never_asks_a_provider(gw, many, up, other, key):

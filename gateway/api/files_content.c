@@ -19,7 +19,9 @@ struct content {
     size_t order[LIMIT_FAN_OUT], n, at;
     struct str etag;
     struct byterange range;
-    int64_t offset, len; /* what was asked for; len -1: unknown */
+    int64_t offset, len;       /* what was asked for; len -1: unknown */
+    int64_t held;              /* of the day's downloads */
+    struct upstream_head head; /* that waits until more is held */
 };
 
 /* Does an If-None-Match list name our tag? (RFC 9110, 13.1.2: weak compare) */
@@ -97,9 +99,8 @@ static void add_content_range(struct txn *t, struct http_fields *f,
                                  STR_ARG(total)));
 }
 
-static void on_head(void *arg, const struct upstream_head *h)
+static void begin_reply(struct txn *t, const struct upstream_head *h)
 {
-    struct txn *t = arg;
     struct content *c = t->data;
     struct http_fields f = {0};
     int64_t size = h->size >= 0 ? h->size : t->record->obj.bytes;
@@ -124,6 +125,50 @@ static void on_head(void *arg, const struct upstream_head *h)
     txn_reply_pipe(t, h->is_partial ? 206 : 200, &f, h->length, t->pipe);
 }
 
+static void on_extended(void *arg, const struct quota_verdict *v,
+                        const struct gw_error *e)
+{
+    struct txn *t = arg;
+    struct content *c = t->data;
+    struct gw_error error = *e;
+
+    t->store_call = NULL;
+    if (error.err == GW_OK && v->limit != QUOTA_NONE)
+        charge_refuse(&t->who, v, &error);
+    if (error.err != GW_OK)
+        txn_fail(t, &error);
+    else
+        begin_reply(t, &c->head);
+}
+
+/* What is longer is refused, or left out, whatever it is. */
+static struct str shown(struct txn *t, struct str field)
+{
+    return arena_dup(t->arena,
+                     str_make(field.p, MIN(field.n, LIMIT_FIELD_SHOWN + 1u)));
+}
+
+/* A provider that does not keep to the range sends all: no more of the day's
+ * downloads was held than was asked for. */
+static void on_head(void *arg, const struct upstream_head *h)
+{
+    struct txn *t = arg;
+    struct content *c = t->data;
+    int64_t whole = h->is_partial ? c->len : t->record->obj.bytes;
+    struct quota_amount more = {.down = (h->length >= 0 ? h->length : whole) -
+                                        c->held};
+
+    if (!t->has_down_hold || more.down <= 0) {
+        begin_reply(t, h);
+        return;
+    }
+    c->head = *h;
+    c->head.content_type = shown(t, h->content_type);
+    c->head.content_encoding = shown(t, h->content_encoding);
+    t->store_call = quota_extend(t->sv->redis, str_of(t->id), &t->who, &more,
+                                 on_extended, t);
+}
+
 static bool try_next(struct txn *t, const struct gw_error *e);
 
 static void on_done(void *arg, const struct gw_error *e)
@@ -133,7 +178,7 @@ static void on_done(void *arg, const struct gw_error *e)
     /* A failure after the reply began reaches the client through the pipe. */
     if (e->err != GW_OK && t->state == TXN_REPLY)
         t->error = *e;
-    else if (e->err != GW_OK && !try_next(t, e))
+    else if (e->err != GW_OK && (t->store_call || !try_next(t, e)))
         txn_fail(t, e);
 }
 
@@ -287,6 +332,7 @@ static void hold(struct txn *t, struct content *c)
 {
     struct quota_amount most = {.down = MAX(c->len, 0)};
 
+    c->held = most.down;
     txn_goto(t, TXN_STORE);
     t->has_down_hold = true;
     t->down_lease = lease_take(t->sv->leases, str_of(t->id));

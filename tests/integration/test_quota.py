@@ -456,6 +456,25 @@ def test_of_a_download_given_up_what_was_sent_is_charged(gw, fake, redis):
     assert 300_000 <= of_today(redis, scope(key))["down"] < 400_000
 
 
+def test_a_range_that_is_not_kept_to_gets_no_more_than_is_left(gw, fake, redis):
+    """Some providers do not know ranges and send all."""
+    key = gw.new_key(max_download_bytes_per_day=2500)
+    made = json.loads(send(gw, key, b"x" * 1000).body)["id"]
+    fake.quirks.add("no_ranges")
+
+    def get():
+        headers = {"Range": "bytes=0-9"}
+        return gw.call(key, "GET", f"/v1/files/{made}/content", headers=headers)
+
+    for _ in range(2):
+        reply = get()
+        assert reply.status_code == 200 and len(reply.content) == 1000
+    until(lambda: of_today(redis, scope(key))["held_down"] == 0, "both are settled")
+    refused(get(), 429, "download_quota_exceeded")
+    until(lambda: of_today(redis, scope(key))["held_down"] == 0, "it is settled")
+    assert of_today(redis, scope(key))["down"] == 2000
+
+
 def test_an_error_is_no_download(gw, fake, redis):
     key = gw.new_key(max_download_bytes_per_day=1000)
     made = json.loads(send(gw, key, b"x" * 10).body)["id"]

@@ -132,7 +132,7 @@ enum gw_err openai_uploads_read(struct prov_op *op, const struct json *v,
     struct str block = json_str(json_get(v, "azure_block_id"));
 
     if (op->code == PROV_UPLOAD_COMPLETE) {
-        if (file_obj_read(json_get(v, "file"), &op->file, e) != GW_OK)
+        if (prov_read_file(op, json_get(v, "file"), &op->file, e) != GW_OK)
             return prov_nonsense(op, "the file of an upload", e);
         return GW_OK;
     }

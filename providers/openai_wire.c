@@ -257,7 +257,7 @@ static enum gw_err read_file(struct prov_op *op, const struct openai_wire *w,
 {
     const struct json *v = answer(op, w, res, e);
 
-    return v ? file_obj_read(v, &op->file, e) : e->err;
+    return v ? prov_read_file(op, v, &op->file, e) : e->err;
 }
 
 static enum gw_err read_batch(struct prov_op *op, const struct openai_wire *w,
@@ -289,7 +289,8 @@ static void read_elements(struct prov_op *op, const struct json *list)
     for (i = 0; i < n; i++) {
         struct gw_error ignored = {0};
 
-        if (!file_obj_read(json_at(list, i), &op->list[op->nlist], &ignored))
+        if (!prov_read_file(op, json_at(list, i), &op->list[op->nlist],
+                            &ignored))
             op->nlist++;
     }
 }

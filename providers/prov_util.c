@@ -372,6 +372,17 @@ enum gw_err prov_nonsense(const struct prov_op *op, const char *what,
                    what);
 }
 
+enum gw_err prov_read_file(const struct prov_op *op, const struct json *v,
+                           struct file_obj *out, struct gw_error *e)
+{
+    if (file_obj_read(v, out, e) != GW_OK)
+        return e->err;
+    if (out->status_details.n)
+        out->status_details = prov_said_clean(op->arena, out->status_details,
+                                              out->id, op->shown_id);
+    return GW_OK;
+}
+
 enum gw_err prov_read_page(struct prov_op *op, const struct http_res *res,
                            const char *member,
                            bool (*read)(struct prov_op *op,

@@ -59,6 +59,11 @@ struct str prov_media_type(const struct prov_upload *u);
 enum gw_err prov_nonsense(const struct prov_op *op, const char *what,
                           struct gw_error *e);
 
+/* A file object in OpenAI's form; what it says of its status as a message is
+ * cleaned (prov_said.h), for it may name the file. */
+enum gw_err prov_read_file(const struct prov_op *op, const struct json *v,
+                           struct file_obj *out, struct gw_error *e) MUSTCHECK;
+
 /* A page as Google's services and their like send it: an object with the
  * array `member`, which is left out when it is empty, and "nextPageToken". What
  * read() does not take is passed over. A token that comes back ends the list:

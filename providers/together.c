@@ -265,7 +265,7 @@ static enum gw_err read_object(struct prov_op *op, const struct json *v,
 {
     const struct json *processed = json_get(v, "Processed");
 
-    if (file_obj_read(v, f, e) != GW_OK)
+    if (prov_read_file(op, v, f, e) != GW_OK)
         return e->err;
     f->purpose = from_theirs(together_conf(op->conf), f->purpose);
     if (json_is_bool(processed))

@@ -42,6 +42,7 @@ def _fresh(fake):
     fake.read_rate = fake.write_rate = 0
     fake.reset_inference()
     fake.first_status = "processed"
+    fake.details = None
     return fake
 
 

@@ -23,6 +23,17 @@ def test_anothers_file_reads_as_one_that_never_was(gw, up, key, theirs, method, 
     assert up.seen == [] and len(up.files) == 1
 
 
+def test_what_a_provider_says_of_a_file_does_not_name_its_id(gw, up, key):
+    up.first_status = "error"
+    up.details = "line 3 of {id} is none; see http://10.0.0.1/x or file-9f3a1cQ"
+    made = gw.upload(key).json()
+    want = f"line 3 of {made['id']} is none; see [url] or [id]"
+    assert made["status"] == "error" and made["status_details"] == want
+    shown = gw.call(key, "GET", f"/v1/files/{made['id']}").json()
+    assert shown["status_details"] == want
+    assert next(iter(up.files)) not in gw.call(key, "GET", "/v1/files").text
+
+
 def test_a_list_holds_ones_own_alone(gw, up, key, theirs):
     mine = gw.upload(key).json()["id"]
     listed = gw.call(key, "GET", "/v1/files").json()

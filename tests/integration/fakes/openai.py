@@ -276,7 +276,7 @@ class OpenAI(Batches, Uploads, Inference, Kept, Talks, Forms, Server):
         self.faults = []
         self.read_rate = self.write_rate = 0  # bytes per second; 0: no bound
         self.first_status = "processed"
-        self.details = None  # of the status of all files
+        self.details = None  # of the status of all files; {id} is the file's
         # string_times, no_status, no_cursors, no_ranges, chunked_content,
         # short_pages
         self.quirks = set()
@@ -558,7 +558,7 @@ class OpenAI(Batches, Uploads, Inference, Kept, Talks, Forms, Server):
             "purpose": f.purpose,
             "status": f.status,
             "expires_at": f.expires_at and text(f.expires_at),
-            "status_details": self.details,
+            "status_details": self.details and self.details.replace("{id}", f.id),
         }
         if "no_status" in self.quirks:
             del out["status"], out["status_details"]

@@ -55,9 +55,11 @@ static void take_status(struct refresh *f, const struct file_obj *now,
         return;
     c->status = status;
     f->has_changed = true;
-    f->record.obj.status_details =
-        is_gone ? STR("a provider does not have the file any more")
-                : now->status_details;
+    if (is_gone)
+        f->record.obj.status_details =
+            STR("a provider does not have the file any more");
+    else if (f->n == 1 || status == FILE_ERROR)
+        f->record.obj.status_details = now->status_details;
 }
 
 static void on_refreshed(void *arg, const struct gw_error *e)

@@ -677,6 +677,23 @@ def test_a_file_is_processed_when_it_is_everywhere(start, redis, tmp_path, fake)
     assert other.violations == []
 
 
+def test_one_that_is_well_does_not_hide_why_another_failed(start, redis, tmp_path, fake):
+    other = OpenAI(api_key="sk-other")
+    other.first_status = fake.first_status = "uploaded"
+    gw = start(config({"redis": {"url": redis.url}, **QUICK}, up=fake, other=other))
+    key = gw.new_key()
+    headers = {"x-filemux-provider": "up, other"}
+    made = gw.upload(key, b"{}", headers=headers).json()
+    for where, word in ((fake, "error"), (other, "processed")):
+        for stored in where.files.values():
+            stored.status = word
+    fake.details = "line 3 is none"
+    for _ in range(2):
+        now = gw.call(key, "GET", f"/v1/files/{made['id']}").json()
+        assert (now["status"], now["status_details"]) == ("error", "line 3 is none")
+    other.stop()
+
+
 # --- beside it ---
 
 

@@ -10,6 +10,9 @@
 
 #define SLOT_MS 5000
 #define SLOTS 12 /* a minute */
+/* An operation counts as moving at most so much, whatever was announced: so no
+ * sum over all connections passes what a number holds. */
+#define EXPECTED_MAX (INT64_C(1) << 44)
 
 /* Providers and pools: they cannot have the same name. Made on first use, never
  * taken away: there are as many as configurations have named. */
@@ -159,6 +162,7 @@ void fleet_expect(struct services *sv, struct fleet_pass *p, int64_t bytes)
 {
     if (!p->member || bytes < 0)
         return;
+    bytes = MIN(bytes, EXPECTED_MAX - p->bytes);
     pthread_mutex_lock(&sv->fleet->lock);
     p->member->under_way += bytes;
     pthread_mutex_unlock(&sv->fleet->lock);

@@ -1,11 +1,13 @@
 """Pools: which member gets a file, and who takes it when that one cannot."""
 
 import json
+import threading
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 
+import httpx
 import pytest
-from fakes.openai import OpenAI, after_bytes, answer, on_head, reset, stall
+from fakes.openai import Answered, OpenAI, after_bytes, answer, on_head, reset, stall
 from gw import MB, config, free_port, openai_provider, refused, until
 from wire import file_part, form, part, upload, upload_chunked
 
@@ -116,6 +118,38 @@ def test_bytes_under_way_count(start, three):
         three["a"].stopping.set()
         slow.result()
     assert got == ["b", "c", "b", "c"]
+
+
+def test_lengths_that_cannot_be_true_do_not_add_up(start, three):
+    """The sum of what is announced would not fit into a number."""
+    gw = start(pool("least_bytes", three))
+    key = gw.new_key()
+    file = gw.upload(key).json()
+    over = threading.Event()
+
+    def boast(exchange):
+        exchange.conn.sock.sendall(
+            b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n"
+            b"Content-Length: 9223372036854775807\r\n\r\nabc"
+        )
+        over.wait(20)
+        raise Answered
+
+    three["a"].fault(on_head(boast), method="GET", path="/content", times=2)
+    path = f"{gw.url}/v1/files/{file['id']}/content"
+    auth = {"Authorization": f"Bearer {key}"}
+    with httpx.stream("GET", path, headers=auth), httpx.stream("GET", path, headers=auth):
+        shown = gw.admin("GET", "/admin/providers").json()["data"]
+        (a,) = [p for p in shown if p["name"] == "a"]
+        assert 2**44 <= a["bytes_under_way"] <= 2**46
+        assert provider_of(gw.upload(key, b"x")) != "a"
+    over.set()
+
+    def is_settled():
+        shown = gw.admin("GET", "/admin/providers").json()["data"]
+        return all(p["bytes_under_way"] == 0 for p in shown)
+
+    until(is_settled, "nothing is under way")
 
 
 # --- failover ---

@@ -35,16 +35,24 @@ static void put_time(struct json_out *j, const char *name, const struct json *v)
         json_put_null(j, name);
 }
 
+/* What may name an id of the provider's. */
+static void put_clean(struct json_out *j, const char *name,
+                      const struct json *v, const struct cleaner *c)
+{
+    struct str text = json_str(json_get(v, name));
+
+    json_put_str(j, name, text.p ? c->fn(c->arg, text) : text);
+}
+
 static void put_error(struct json_out *j, const struct json *v,
                       const struct cleaner *c)
 {
-    struct str message = json_str(json_get(v, "message"));
     int64_t line;
 
     json_open(j, NULL, '{');
-    put_text(j, "code", v);
-    json_put_str(j, "message", message.p ? c->fn(c->arg, message) : message);
-    put_text(j, "param", v);
+    put_clean(j, "code", v, c);
+    put_clean(j, "message", v, c);
+    put_clean(j, "param", v, c);
     if (json_int(json_get(v, "line"), &line))
         json_put_int(j, "line", line);
     else

@@ -67,7 +67,8 @@ static void test_it_is_shown_with_other_ids_and_all_its_members(void **st)
     assert_int_equal(
         read_text(STR("{\"id\":\"b\",\"status\":\"FAILED\",\"endpoint\":\"/x\","
                       "\"input_file_id\":\"f\",\"output_file_id\":\"\","
-                      "\"errors\":{\"data\":[{\"message\":\"no\"}]},"
+                      "\"errors\":{\"data\":[{\"message\":\"no\"},"
+                      "{\"code\":\"c\",\"param\":\"p\",\"line\":3}]},"
                       "\"request_counts\":null,\"error_blob\":\"https://x\"}"),
                   &b),
         GW_OK);
@@ -82,7 +83,8 @@ static void test_it_is_shown_with_other_ids_and_all_its_members(void **st)
         "{\"id\":\"ours\",\"object\":\"batch\",\"input_file_id\":\"in\","
         "\"output_file_id\":null,\"error_file_id\":null,\"endpoint\":\"/x\","
         "\"errors\":{\"object\":\"list\",\"data\":[{\"code\":null,"
-        "\"message\":\"no!\",\"param\":null,\"line\":null}]},"
+        "\"message\":\"no!\",\"param\":null,\"line\":null},{\"code\":\"c!\","
+        "\"message\":null,\"param\":\"p!\",\"line\":3}]},"
         "\"completion_window\":null,\"status\":\"failed\",\"created_at\":0,"
         "\"in_progress_at\":null,\"expires_at\":null,\"finalizing_at\":null,"
         "\"completed_at\":null,\"failed_at\":null,\"expired_at\":null,"

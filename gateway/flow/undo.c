@@ -20,7 +20,8 @@ static void copy_request(struct arena *a, const struct http_req *from,
                          struct http_req *to)
 {
     *to = (struct http_req){.method = arena_cstr(a, str_of(from->method)),
-                            .url = arena_dup(a, from->url)};
+                            .url = arena_dup(a, from->url),
+                            .is_direct = from->is_direct};
     for (size_t i = 0; i < from->fields.n; i++)
         http_fields_add(&to->fields, a, arena_dup(a, from->fields.v[i].name),
                         arena_dup(a, from->fields.v[i].value));
@@ -80,7 +81,7 @@ void undo_create(struct services *sv, struct prov_op *op)
         return;
     u = new_undo(sv, op, &x.http);
     o.ca_file = arena_cstr(u->arena, str_of(c->ca_file));
-    o.proxy = arena_cstr(u->arena, str_of(c->proxy));
+    o.proxy = u->req.is_direct ? "" : arena_cstr(u->arena, str_of(c->proxy));
     u->call = http_client_start(sv->client, &u->req, &o, &ops, u);
 }
 

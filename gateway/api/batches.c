@@ -268,6 +268,17 @@ static void on_held(void *arg, const struct quota_verdict *v,
     start_single(t, s);
 }
 
+/* For so long its files live: as an upload's, when the request does not say. */
+static int64_t output_life_s(const struct txn *t, const struct single *s)
+{
+    int64_t asked = batch_request_expiry(s->request);
+    int64_t own = vkey_file_expiry(t->vkey, t->vteam);
+
+    if (asked)
+        return asked;
+    return own ? own : s->provider->default_expiry_ms / 1000;
+}
+
 static void fill_record(struct txn *t, struct single *s,
                         const struct file_record *f)
 {
@@ -281,7 +292,7 @@ static void fill_record(struct txn *t, struct single *s,
         .key_hash = t->is_master ? STR("master") : str_of(t->vkey->hash),
         .provider = str_of(s->provider->name),
         .nscopes = t->who.n,
-        .output_expires_s = batch_request_expiry(s->request),
+        .output_expires_s = output_life_s(t, s),
     };
     for (i = 0; i < t->who.n; i++)
         b->scopes[i] = t->who.v[i].id;

@@ -19,7 +19,7 @@ struct batch_record {
     struct str scopes[QUOTA_SCOPES]; /* whom its files are charged to */
     size_t nscopes;
     int64_t output_expires_s; /* its files end so long after they were made;
-                                 0: nobody said */
+                                 0: they need not */
     int64_t over_ms; /* when it was first seen to be over; 0: it is not */
     int64_t lost_ms; /* when the provider knew it no more; 0: it does */
     bool is_final;   /* it is over and its files are known: not asked again */

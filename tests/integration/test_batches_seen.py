@@ -1,0 +1,61 @@
+"""What is seen of batches that run: by lists, by looks that come late, by jobs."""
+
+import pytest
+from conftest import sdk_for
+from fakes.openai import OpenAI
+from gw import config, openai_provider
+from test_batches import QUICK, create, only, put
+
+
+@pytest.fixture
+def world(start, redis):
+    """A gateway with one provider, beside one that is never asked."""
+    up, other = OpenAI(), OpenAI()
+    gw = start(config({"redis": {"url": redis.url}, **QUICK}, up=up, other=other))
+    gw.up, gw.other, gw.redis = up, other, redis
+    yield gw
+    for fake in (up, other):
+        fake.stop()
+        assert fake.violations == []
+
+
+@pytest.fixture
+def key(world):
+    return world.new_key()
+
+
+@pytest.fixture
+def sdk(world, key):
+    with sdk_for(world, key) as client:
+        yield client
+
+
+# --- how long what it made lives ---------------------------------------------
+
+
+def test_its_files_live_as_long_as_the_keys_uploads(world):
+    key = world.new_key(file_expiry_seconds=3600)
+    with sdk_for(world, key) as sdk:
+        file = put(sdk)
+        assert file.expires_at == file.created_at + 3600
+        made = create(sdk, file.id)
+        asked = create(sdk, file.id,
+                       output_expires_after={"anchor": "created_at", "seconds": 7200})  # fmt: skip
+        for batch in world.up.batches.values():
+            batch.finish()
+        for batch, life in ((made, 3600), (asked, 7200)):
+            out = sdk.files.retrieve(sdk.batches.retrieve(batch.id).output_file_id)
+            assert out.expires_at == out.created_at + life
+
+
+def test_its_files_live_as_long_as_the_providers_default(start, redis):
+    up = OpenAI()
+    provider = {**openai_provider(up), "default_expiry": "2h"}
+    gw = start(config({"redis": {"url": redis.url}, "providers": {"up": provider},
+                       "routing": {"default": "up"}}))  # fmt: skip
+    with sdk_for(gw, gw.new_key()) as sdk:
+        made = create(sdk, put(sdk).id)
+        only(up).finish()
+        out = sdk.files.retrieve(sdk.batches.retrieve(made.id).output_file_id)
+        assert out.expires_at == out.created_at + 7200
+    up.stop()

@@ -2,7 +2,8 @@
  *
  * A list asks the providers for those of its batches that are not final, a few
  * at a time and so many at most; the others, and what cannot be had, are shown
- * as they were last seen. It goes on when the client hangs up, for it may be
+ * as they were last seen; so are those of a provider that the key may not use
+ * (any longer). It goes on when the client hangs up, for it may be
  * making files.
  */
 #include "gateway/api/api.h"
@@ -95,16 +96,19 @@ static void on_listed(void *arg, const struct gw_error *e)
 
 static void look_at(struct list *l, struct listed *b)
 {
+    struct txn *t = l->t;
+
     b->list = l;
-    b->provider = settings_provider(l->t->conf, b->known.provider);
-    if (b->known.is_final || !b->provider || l->asked == LOOKS_MAX)
+    b->provider = settings_provider(t->conf, b->known.provider);
+    if (b->known.is_final || !b->provider || l->asked == LOOKS_MAX ||
+        !vkey_may_use(t->vkey, t->vteam, b->known.provider))
         return;
     b->is_asked = true;
     l->asked++;
     l->under_way++;
     b->look.record = b->known;
-    batch_look_start(&b->look, l->t->sv, l->t->arena, b->provider,
-                     PROV_BATCH_GET, on_listed, b);
+    batch_look_start(&b->look, t->sv, t->arena, b->provider, PROV_BATCH_GET,
+                     on_listed, b);
 }
 
 static void look_at_more(struct list *l)
@@ -162,6 +166,10 @@ static bool read_query(struct txn *t, struct list *l, struct gw_error *e)
         err_set_param(e, GW_UNKNOWN_PROVIDER, "provider",
                       "unknown provider '%.*s'", (int)MIN(l->provider.n, 100),
                       l->provider.p);
+    else if (l->provider.p && !vkey_may_use(t->vkey, t->vteam, l->provider))
+        err_set_param(e, GW_PROVIDER_NOT_ALLOWED, "provider",
+                      "this API key may not use the provider '%.*s'",
+                      STR_ARG(l->provider));
     if (!l->after.n)
         l->after = STR_NULL;
     l->limit = (size_t)limit;

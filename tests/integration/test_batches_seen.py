@@ -3,7 +3,7 @@
 import pytest
 from conftest import sdk_for
 from fakes.openai import OpenAI
-from gw import config, openai_provider
+from gw import config, openai_provider, refused
 from test_batches import QUICK, create, only, put
 
 
@@ -59,3 +59,22 @@ def test_its_files_live_as_long_as_the_providers_default(start, redis):
         out = sdk.files.retrieve(sdk.batches.retrieve(made.id).output_file_id)
         assert out.expires_at == out.created_at + 7200
     up.stop()
+
+
+# --- lists -------------------------------------------------------------------
+
+
+def test_a_list_asks_no_provider_that_the_key_may_not_use(world, sdk, key):
+    made = create(sdk, put(sdk).id)
+    reply = world.admin("POST", "/key/update", json={"key": key, "providers": ["other"]})
+    assert reply.status_code == 200
+    only(world.up).finish()
+    world.up.seen.clear()
+    (shown,) = sdk.batches.list().data  # as it was last seen
+    assert (shown.id, shown.status) == (made.id, "validating")
+    for path in ("/up/v1/batches", "/v1/batches?provider=up"):
+        reply = world.call(key, "GET", path)
+        refused(reply, 403, "provider_not_allowed")
+        assert reply.json()["error"]["param"] == "provider"
+    assert world.call(key, "GET", "/other/v1/batches").json()["data"] == []
+    assert world.up.seen == []

@@ -107,6 +107,8 @@ static const struct conf_section batches_section = {
     .keys = (const struct conf_key[]){
         {.name = "look_interval", .type = CONF_DURATION, .offset = IN(settings_batches, look_ms), .def = "5m", .min = 100, .max = 86400000,
          .help = "how often a batch that runs is looked at when its owner does not"},
+        {.name = "list_timeout", .type = CONF_DURATION, .offset = IN(settings_batches, list_ms), .def = "10s", .min = 100, .max = 600000,
+         .help = "a list waits for providers for so long at most"},
         {.name = "keep", .type = CONF_DURATION, .offset = IN(settings_batches, keep_ms), .def = "90d",
          .help = "for so long after its end a batch is listed; 0: for ever"},
         {0}},

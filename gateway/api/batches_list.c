@@ -1,13 +1,15 @@
 /* batches_list.c -- the caller's batches over all providers.
  *
  * A list asks the providers for those of its batches that are not final, a few
- * at a time and so many at most; the others, and what cannot be had, are shown
- * as they were last seen; so are those of a provider that the key may not use
- * (any longer). It goes on when the client hangs up, for it may be
- * making files.
+ * at a time, so many at most and for so long at most; the others, and what
+ * cannot be had, are shown as they were last seen; so are those of a provider
+ * that the key may not use (any longer). Which are asked for first is drawn
+ * each time: so none waits for ever behind others that are not answered. It
+ * goes on when the client hangs up, for it may be making files.
  */
 #include "gateway/api/api.h"
 
+#include "gateway/base/crypto.h"
 #include "gateway/codec/fileid.h"
 #include "gateway/flow/batch_look.h"
 
@@ -31,7 +33,10 @@ struct listed {
 struct list {
     struct txn *t;
     struct listed *v;
-    size_t n, next, asked, under_way;
+    size_t n, under_way;
+    struct listed **stale; /* to be looked at, in that order */
+    size_t nstale, next;
+    struct loop_timer deadline;
     bool has_more;
     struct str after, provider;
     size_t limit;
@@ -59,22 +64,41 @@ static void reply_list(struct txn *t, const struct list *l)
     buf_release(&body);
 }
 
-static void end_list(struct txn *t)
+static void end_list(struct list *l)
 {
-    t->on_break = NULL;
-    txn_drop(t);
+    loop_timer_cancel(&l->deadline);
+    l->t->on_break = NULL;
+    txn_drop(l->t);
+}
+
+static void stop_looking(struct list *l)
+{
+    size_t i;
+
+    for (i = 0; i < l->next; i++)
+        if (l->stale[i]->is_asked)
+            batch_look_abort(&l->stale[i]->look);
 }
 
 static void break_list(struct txn *t)
 {
     struct list *l = t->data;
-    size_t i;
 
-    for (i = 0; i < l->n; i++)
-        if (l->v[i].is_asked)
-            batch_look_abort(&l->v[i].look);
+    stop_looking(l);
     txn_fail_plain(t, GW_DRAINING);
-    end_list(t);
+    end_list(l);
+}
+
+static void on_deadline(void *arg)
+{
+    struct list *l = arg;
+
+    log_msg(LOG_WARN, l->t->id,
+            "a list of batches is shown with %zu of %zu not looked at in time",
+            l->nstale - l->next + l->under_way, l->nstale);
+    stop_looking(l);
+    reply_list(l->t, l);
+    end_list(l);
 }
 
 static void look_at_more(struct list *l);
@@ -98,13 +122,7 @@ static void look_at(struct list *l, struct listed *b)
 {
     struct txn *t = l->t;
 
-    b->list = l;
-    b->provider = settings_provider(t->conf, b->known.provider);
-    if (b->known.is_final || !b->provider || l->asked == LOOKS_MAX ||
-        !vkey_may_use(t->vkey, t->vteam, b->known.provider))
-        return;
     b->is_asked = true;
-    l->asked++;
     l->under_way++;
     b->look.record = b->known;
     batch_look_start(&b->look, t->sv, t->arena, b->provider, PROV_BATCH_GET,
@@ -113,12 +131,58 @@ static void look_at(struct list *l, struct listed *b)
 
 static void look_at_more(struct list *l)
 {
-    while (l->next < l->n && l->under_way < LOOKS_AT_ONCE)
-        look_at(l, &l->v[l->next++]);
+    while (l->next < MIN(l->nstale, (size_t)LOOKS_MAX) &&
+           l->under_way < LOOKS_AT_ONCE)
+        look_at(l, l->stale[l->next++]);
     if (l->under_way)
         return;
     reply_list(l->t, l);
-    end_list(l->t);
+    end_list(l);
+}
+
+static void add_if_stale(struct list *l, struct listed *b)
+{
+    struct txn *t = l->t;
+
+    b->list = l;
+    b->provider = settings_provider(t->conf, b->known.provider);
+    if (!b->known.is_final && b->provider &&
+        vkey_may_use(t->vkey, t->vteam, b->known.provider))
+        l->stale[l->nstale++] = b;
+}
+
+/* Every order is as likely (nearly: there are few). */
+static void shuffle(struct list *l)
+{
+    uint32_t drawn[LIST_MAX];
+    size_t i;
+
+    crypto_random(drawn, sizeof(drawn));
+    for (i = l->nstale; i > 1; i--) {
+        size_t k = drawn[i - 1] % i;
+        struct listed *b = l->stale[k];
+
+        l->stale[k] = l->stale[i - 1];
+        l->stale[i - 1] = b;
+    }
+}
+
+static void release_timer(void *arg)
+{
+    loop_timer_release(arg);
+}
+
+static void begin_looking(struct list *l)
+{
+    struct txn *t = l->t;
+
+    txn_hold(t);
+    t->on_break = break_list;
+    loop_timer_init(t->sv->loop, &l->deadline, on_deadline, l);
+    arena_on_free(t->arena, release_timer, &l->deadline);
+    loop_timer_set(&l->deadline, t->conf->batches.list_ms);
+    txn_goto(t, TXN_UPSTREAM);
+    look_at_more(l);
 }
 
 static void on_page(void *arg, struct batch_record *records, size_t n,
@@ -136,12 +200,13 @@ static void on_page(void *arg, struct batch_record *records, size_t n,
     l->n = n;
     l->has_more = !at_end;
     l->v = arena_alloc(t->arena, n * sizeof(*l->v));
-    for (i = 0; i < n; i++)
+    l->stale = arena_alloc(t->arena, n * sizeof(struct listed *));
+    for (i = 0; i < n; i++) {
         l->v[i].known = records[i];
-    txn_hold(t);
-    t->on_break = break_list;
-    txn_goto(t, TXN_UPSTREAM);
-    look_at_more(l);
+        add_if_stale(l, &l->v[i]);
+    }
+    shuffle(l);
+    begin_looking(l);
 }
 
 static bool read_query(struct txn *t, struct list *l, struct gw_error *e)

@@ -53,7 +53,7 @@ struct settings {
         int64_t max_lines, max_line_bytes;
     } batch_check;
     struct settings_batches {
-        int64_t look_ms, keep_ms;
+        int64_t look_ms, list_ms, keep_ms;
     } batches;
     struct settings_forward {
         bool is_enabled;

@@ -2,8 +2,8 @@
 
 import pytest
 from conftest import sdk_for
-from fakes.openai import OpenAI
-from gw import config, openai_provider, refused
+from fakes.openai import OpenAI, on_head, stall
+from gw import config, openai_provider, refused, until
 from test_batches import QUICK, create, only, put
 
 
@@ -78,3 +78,29 @@ def test_a_list_asks_no_provider_that_the_key_may_not_use(world, sdk, key):
         assert reply.json()["error"]["param"] == "provider"
     assert world.call(key, "GET", "/other/v1/batches").json()["data"] == []
     assert world.up.seen == []
+
+
+def test_a_list_does_not_wait_for_ever_and_none_is_left_out(start, redis):
+    """More than a list looks at are not answered; the oldest would be."""
+    up = OpenAI()
+    gw = start(config({"redis": {"url": redis.url},
+                       "batches": {"list_timeout": "200ms", "look_interval": "1d"}},
+                      up=up))  # fmt: skip
+    with sdk_for(gw, gw.new_key()) as sdk:
+        file = put(sdk)
+        oldest = create(sdk, file.id)
+        only(up).finish()
+        theirs = only(up).id
+        made = [create(sdk, file.id).id for _ in range(21)]
+        for batch in up.batches.values():
+            if batch.id != theirs:
+                up.fault(on_head(stall), method="GET", path=batch.id, times=1000)
+
+        def shown():
+            page = sdk.batches.list(limit=100).data
+            assert [b.id for b in page] == [*reversed(made), oldest.id]
+            assert {b.status for b in page[:-1]} == {"validating"}
+            return page[-1].output_file_id
+
+        until(shown, "the oldest is looked at", 60)
+    up.stop()

@@ -122,9 +122,6 @@ static void settle_accounts(struct txn *t)
     if (t->has_down_hold)
         (void)quota_settle(t->sv->redis, str_of(t->id), &t->who, &used,
                            on_charged, NULL);
-    if (t->admission.is_under_way)
-        key_store_leave(t->sv->keys, str_of(t->id));
-    t->admission.is_under_way = false;
     if (!t->who.n)
         return;
     all.down = sent;
@@ -155,6 +152,15 @@ static void free_txn(void *memory)
     arena_free(t->arena);
 }
 
+/* What goes on when its client has hung up still takes up a place: else hanging
+ * up would be a way around max_parallel_requests. */
+static void leave_slot(struct txn *t)
+{
+    if (t->admission.is_under_way)
+        key_store_leave(t->sv->keys, str_of(t->id));
+    t->admission.is_under_way = false;
+}
+
 void txn_hold(struct txn *t)
 {
     t->holds++;
@@ -165,6 +171,7 @@ void txn_drop(struct txn *t)
     ASSERT(t->holds > 0);
     if (--t->holds)
         return;
+    leave_slot(t);
     txn_stop_waiting(t);
     txn_goto(t, TXN_DONE);
     loop_reap(t->sv->loop, t, free_txn);

@@ -1,8 +1,11 @@
 """What is seen of batches that run: by lists, by looks that come late, by jobs."""
 
+import threading
+
+import httpx
 import pytest
 from conftest import sdk_for
-from fakes.openai import OpenAI, on_head, stall
+from fakes.openai import OpenAI, call, on_head, stall
 from gw import config, openai_provider, refused, until
 from test_batches import QUICK, create, only, put
 
@@ -104,3 +107,28 @@ def test_a_list_does_not_wait_for_ever_and_none_is_left_out(start, redis):
 
         until(shown, "the oldest is looked at", 60)
     up.stop()
+
+
+@pytest.mark.parametrize("path", ["/v1/batches/{}", "/v1/batches"])
+def test_who_hangs_up_takes_up_a_place_while_it_is_looked(world, path):
+    gate = threading.Event()
+    with sdk_for(world, world.new_key(user_id="u")) as sdk:
+        made = create(sdk, put(sdk).id)
+    key = world.new_key(user_id="u", max_parallel_requests=1)
+    world.up.seen.clear()
+    held = on_head(call(lambda _: gate.wait(20)))
+    world.up.fault(held, method="GET", path="/batches/", times=100)
+    auth = {"Authorization": f"Bearer {key}"}
+    url = world.url + path.format(made.id)
+    with pytest.raises(httpx.TimeoutException):
+        httpx.get(url, headers=auth, timeout=0.5)
+    until(lambda: any(e.get("end") == "client_gone" for e in world.log()), "it hung up")
+    for _ in range(3):
+        refused(world.call(key, "GET", path.format(made.id)), 429, "rate_limit_exceeded")
+    assert len(world.up.seen) == 1
+    gate.set()
+
+    def is_free():
+        return world.call(key, "GET", path.format(made.id)).status_code == 200
+
+    until(is_free, "the place is free")

@@ -13,6 +13,14 @@
 #include "gateway/store/expiry.h"
 #include "gateway/store/quota.h"
 
+/* --- whose is it? --- */
+
+bool job_is_made_there(const struct file_obj *f)
+{
+    return str_eq(f->purpose, STR("batch_output")) ||
+           str_eq(f->purpose, STR("fine-tune-results"));
+}
+
 /* --- is it known? --- */
 
 /* May they have the same files? One account can stand in the configuration

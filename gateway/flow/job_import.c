@@ -1,6 +1,7 @@
 /* job_import.c -- files that exist at a provider are adopted for an owner:
  * those with the ids given, or all that its list has, of a purpose or whose
- * names begin alike.
+ * names begin alike. What the provider made itself must be asked for by its
+ * purpose or id.
  */
 #include "gateway/flow/job_step.h"
 
@@ -52,6 +53,8 @@ static bool is_wanted(const struct job_step *s, const struct file_obj *f)
     if (f->status == FILE_DELETED || upload_store_is_part(f->id))
         return false;
     if (purpose.n && f->purpose.n && !str_eq(purpose, f->purpose))
+        return false;
+    if (!purpose.n && job_is_made_there(f))
         return false;
     return !prefix.n || str_starts(f->filename, prefix);
 }

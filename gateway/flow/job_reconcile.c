@@ -21,7 +21,11 @@
 #include "gateway/store/schema.h"
 #include "gateway/store/upload_store.h"
 
-/* A file without a record may be one whose upload is not over. */
+/* A file without a record may be one whose upload is not over. (One that a
+ * batch or a job made may be one that nobody has looked at since: it is its
+ * maker's, however old it is, and gets its record when he, or flow/batch_watch,
+ * looks.)
+ */
 #define ORPHAN_AGE_S 3600
 
 enum phase { SNAPSHOT, RECORDS, FILES, UNSEEN, MEND, SCOPES, SUMS, RIGHT };
@@ -308,7 +312,8 @@ static void look_at_file(struct job_item *i)
 
     i->step->job->done++;
     if (!at || at > clock_wall_s() - ORPHAN_AGE_S ||
-        i->file.status == FILE_DELETED || upload_store_is_part(i->file.id)) {
+        i->file.status == FILE_DELETED || upload_store_is_part(i->file.id) ||
+        job_is_made_there(&i->file)) {
         job_item_end(i);
         return;
     }

@@ -111,6 +111,9 @@ struct str job_arg(const struct job_step *s, const char *name);
 /* Has any provider like the item's a record of its file? Then known(), else
  * unknown(). */
 void job_look_up(struct job_item *i);
+/* Did a batch or a job make it? Then it is its maker's, who need not have
+ * looked yet. */
+bool job_is_made_there(const struct file_obj *f) MUSTCHECK;
 /* Make a record of the item's file for the owner in the arguments, unless there
  * is one; counted, and the item ends. */
 void job_adopt(struct job_item *i);

@@ -8,6 +8,7 @@ from conftest import sdk_for
 from fakes.openai import OpenAI, call, on_head, stall
 from gw import config, openai_provider, refused, until
 from test_batches import QUICK, create, only, put
+from test_jobs import begin, ended
 
 
 @pytest.fixture
@@ -132,3 +133,44 @@ def test_who_hangs_up_takes_up_a_place_while_it_is_looked(world, path):
         return world.call(key, "GET", path.format(made.id)).status_code == 200
 
     until(is_free, "the place is free")
+
+
+# --- jobs --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("orphans", ["delete", "adopt", "import"])
+def test_what_nobody_has_looked_at_yet_stays_its_makers(start, redis, orphans):
+    up = OpenAI()
+    gw = start(config({"redis": {"url": redis.url}, "batches": {"look_interval": "1d"}},
+                      up=up))  # fmt: skip
+    gw.new_key(team_id="red")
+    red = {} if orphans == "delete" else {"owner": {"team_id": "red"}}
+    with sdk_for(gw, gw.new_key()) as sdk:
+        made = create(sdk, put(sdk).id)
+        only(up).finish()
+        output = only(up).output
+        output.created_at -= 7200
+        stray = up.put("stray.txt", age=7200)
+        if orphans == "import":
+            job = ended(gw, begin(gw, "/admin/files/import", provider="up", **red))
+        else:
+            job = ended(gw, begin(gw, "/admin/reconcile", provider="up", mend=True,
+                                  orphans=orphans, **red))  # fmt: skip
+        assert job["state"] == "done" and job["failed"] == 0, job
+        done = [e["upstream_id"] for e in job["report"] if "upstream_id" in e]
+        assert set(done) == {stray.id}
+        found = sdk.batches.retrieve(made.id).output_file_id
+        assert sdk.files.content(found).read() == output.read()
+    up.stop()
+
+
+def test_what_a_batch_made_is_imported_when_that_is_asked_for(world, sdk):
+    create(sdk, put(sdk).id)
+    only(world.up).finish()
+    for _ in range(2):
+        job = ended(world, begin(world, "/admin/files/import", provider="up",
+                                 purpose="batch_output", owner={"user_id": "u"}))  # fmt: skip
+        assert job["state"] == "done", job
+    with sdk_for(world, world.new_key(user_id="u")) as other:
+        (file,) = other.files.list().data
+        assert file.purpose == "batch_output"

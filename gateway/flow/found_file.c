@@ -80,7 +80,8 @@ static void on_settled(void *arg, bool changed, const struct gw_error *e)
 
 static void put(struct found_file *f)
 {
-    struct quota_amount used = {.files = 1, .bytes = f->record.obj.bytes};
+    struct quota_amount used = {.files = 1,
+                                .bytes = MAX(f->record.obj.bytes, 0)};
 
     f->call = quota_settle(f->sv->redis, f->record.obj.id, &f->who, &used,
                            on_settled, f);
@@ -111,7 +112,6 @@ static void take(struct found_file *f, const struct file_obj *seen)
     r->obj.provider = str_of(f->provider->name);
     if (f->purpose.n)
         r->obj.purpose = f->purpose;
-    r->obj.bytes = MAX(seen->bytes, 0);
     if (!r->obj.filename.n)
         r->obj.filename = f->filename;
     r->obj.filename = str_front(r->obj.filename, LIMIT_FILENAME_BYTES);

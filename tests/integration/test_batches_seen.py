@@ -7,6 +7,7 @@ import pytest
 from conftest import sdk_for
 from fakes.openai import OpenAI, call, on_head, stall
 from gw import config, openai_provider, refused, until
+from quota import scope, use
 from test_batches import QUICK, create, only, put
 from test_jobs import begin, ended
 
@@ -63,6 +64,44 @@ def test_its_files_live_as_long_as_the_providers_default(start, redis):
         out = sdk.files.retrieve(sdk.batches.retrieve(made.id).output_file_id)
         assert out.expires_at == out.created_at + 7200
     up.stop()
+
+
+def test_one_whose_length_the_provider_does_not_tell_comes_down_whole(start, redis):
+    """kluster.ai cannot be asked for a file's details."""
+    up, other = OpenAI(), OpenAI()
+    providers = {"up": {**openai_provider(up), "vendor": "kluster"},
+                 "other": openai_provider(other)}  # fmt: skip
+    gw = start(config({"redis": {"url": redis.url}, "providers": providers,
+                       "routing": {"default": "up"}}))  # fmt: skip
+    key = gw.new_key(max_download_bytes_per_day=1_000_000)
+    with sdk_for(gw, key) as sdk:
+        made = create(sdk, put(sdk).id)
+        only(up).finish()
+        data = only(up).output.read()
+        found = sdk.batches.retrieve(made.id).output_file_id
+        assert sdk.files.retrieve(found).bytes == 0  # an integer it must be
+        assert {f.id: f.bytes for f in sdk.files.list()}[found] == 0
+        down = gw.call(key, "GET", f"/v1/files/{found}/content")
+        assert (down.status_code, down.content) == (200, data)
+        part = gw.call(key, "GET", f"/v1/files/{found}/content", headers={"range": "bytes=0-1"})
+        assert (part.status_code, part.content) == (200, data)
+        head = gw.call(key, "HEAD", f"/v1/files/{found}/content")
+        assert head.status_code == 200
+        assert head.headers.get("content-length") in (None, str(len(data)))
+        copied = gw.call(key, "POST", f"/v1/files/{found}/copy", json={"provider": "other"})
+        assert "how large" in refused(copied, 411)["message"]
+        assert use(redis, scope(key))["files"] == 2
+        assert listed_bytes(gw, key, found) == 0
+        assert sdk.files.delete(found).deleted
+        assert use(redis, scope(key))["files"] == 1
+    up.stop()
+    other.stop()
+
+
+def listed_bytes(gw, key, file_id):
+    owner = scope(key)
+    page = gw.admin("GET", "/admin/files", params={"owner": owner}).json()["data"]
+    return {f["id"]: f["bytes"] for f in page}[file_id]
 
 
 # --- lists -------------------------------------------------------------------

@@ -9,7 +9,8 @@
 /* A new batch's record is tried to be written so often and so long. */
 #define RECORD_RETRY_MS 200
 #define RECORD_RETRY_FOR_MS 60000
-/* One that is over may tell of its files a little later. */
+/* One that is over may tell of its files a little later, and its provider may
+ * not know them at once. */
 #define FILES_MAY_FOLLOW_MS 600000
 /* A file is at most so much younger than its batch. */
 #define FILE_AGE_MAX_MS (INT64_C(30) * 86400 * 1000)
@@ -31,14 +32,32 @@ static void finish(struct batch_look *l, const struct gw_error *e)
 
 /* --- the record --- */
 
-static bool is_final(const struct batch_look *l, int64_t now_ms)
+static const struct json *known_members(const struct batch_look *l)
+{
+    struct gw_error ignored = {0};
+
+    return json_parse(l->arena, l->record.obj.members, &ignored);
+}
+
+/* All files are there that its counts speak of: requests that went well make an
+ * output, others an error file. Without counts both may come. */
+static bool has_its_files(const struct batch_look *l)
 {
     const struct batch_obj *b = &l->record.obj;
+    const struct json *n = json_get(known_members(l), "request_counts");
+    int64_t total = 0, completed = 0;
+    bool is_told = json_int(json_get(n, "total"), &total) && total > 0 &&
+                   json_int(json_get(n, "completed"), &completed);
 
+    return (b->output_file_id.p || (is_told && completed == 0)) &&
+           (b->error_file_id.p || (is_told && completed >= total));
+}
+
+static bool is_final(const struct batch_look *l, int64_t now_ms)
+{
     if (!l->record.over_ms || l->is_incomplete)
         return false;
-    return b->output_file_id.p || b->error_file_id.p ||
-           str_eq(b->status, STR("failed")) ||
+    return has_its_files(l) || str_eq(l->record.obj.status, STR("failed")) ||
            now_ms - l->record.over_ms > FILES_MAY_FOLLOW_MS;
 }
 
@@ -243,13 +262,6 @@ static struct str ulid_of(const struct batch_look *l)
     if (!fileid_parse(FILEID_BATCH, l->record.obj.id, &id))
         BUG("a batch with a bad id");
     return id.ulid;
-}
-
-static const struct json *known_members(const struct batch_look *l)
-{
-    struct gw_error ignored = {0};
-
-    return json_parse(l->arena, l->record.obj.members, &ignored);
 }
 
 void batch_look_start(struct batch_look *l, struct services *sv,

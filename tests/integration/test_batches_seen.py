@@ -5,7 +5,7 @@ import threading
 import httpx
 import pytest
 from conftest import sdk_for
-from fakes.openai import OpenAI, call, on_head, stall
+from fakes.openai import OpenAI, answer, call, on_head, stall
 from gw import config, openai_provider, refused, until
 from quota import scope, use
 from test_batches import QUICK, create, only, put
@@ -102,6 +102,38 @@ def listed_bytes(gw, key, file_id):
     owner = scope(key)
     page = gw.admin("GET", "/admin/files", params={"owner": owner}).json()["data"]
     return {f["id"]: f["bytes"] for f in page}[file_id]
+
+
+NOT_YET = {"error": {"message": "no", "type": "x", "param": None, "code": None}}
+
+
+@pytest.mark.parametrize("late", ["output", "error"])
+def test_a_file_that_is_not_found_at_once_is_found_later(world, sdk, late):
+    made = create(sdk, put(sdk).id)
+    batch = only(world.up)
+    batch.finish(failed=1)
+    file = getattr(batch, late)
+    world.up.fault(on_head(answer(404, NOT_YET)), method="GET", path=f"/files/{file.id}")
+    first = sdk.batches.retrieve(made.id)
+    assert getattr(first, f"{late}_file_id") is None
+    assert (first.output_file_id or first.error_file_id) is not None
+    there = getattr(sdk.batches.retrieve(made.id), f"{late}_file_id")
+    assert sdk.files.content(there).read() == file.read()
+
+
+def test_an_error_file_that_is_told_later_is_taken_over(world, sdk):
+    made = create(sdk, put(sdk).id)
+    batch = only(world.up)
+    batch.finish(failed=1)
+    error, batch.error = batch.error, None
+    first = sdk.batches.retrieve(made.id)
+    assert first.output_file_id and first.error_file_id is None
+    batch.error = error
+    done = sdk.batches.retrieve(made.id)
+    assert sdk.files.content(done.error_file_id).read() == error.read()
+    world.up.seen.clear()
+    assert sdk.batches.retrieve(made.id) == done
+    assert world.up.seen == []
 
 
 # --- lists -------------------------------------------------------------------

@@ -3,6 +3,7 @@
 #include "gateway/base/bug.h"
 #include "gateway/base/clock.h"
 #include "gateway/flow/lease.h"
+#include "gateway/flow/removal.h"
 #include "gateway/store/expiry.h"
 
 /* The record is tried to be written so often and so long. */
@@ -38,8 +39,6 @@ static void end(struct store_file *s, bool releases_quota)
 {
     struct txn *t = s->t;
 
-    if (s->settling)
-        redis_cancel(s->settling);
     if (s->hold.p && releases_quota && s->ops->release)
         s->ops->release(s->arg);
     else if (s->hold.p && releases_quota)
@@ -94,44 +93,47 @@ static void on_break(struct txn *t)
 
 /* --- the record --- */
 
-/* Both have answered, in whatever order. What failed is tried again together:
- * neither minds being done twice. */
-static void on_written(struct store_file *s)
-{
-    struct txn *t = s->t;
-    const struct gw_error *e = &s->write_error;
+/*   renew ─► record ─► what it counts, which ends the entry ─► answer
+ *     └ the entry is gone: has it a record?
+ *          yes: that answer alone was lost, or the sweeper adopted it
+ *          no: the sweeper mended it while Redis was out of reach for longer
+ *              than the lease; there may be no file any more
+ *
+ * What fails is tried again from the start: none minds being done twice. The
+ * entry ends last, so whoever dies leaves it.
+ */
+static void begin_record(void *arg);
 
-    if (t->store_call || s->settling)
-        return;
-    if (e->err == GW_OK) {
-        t->bytes_stored = s->record.obj.bytes;
-        if (s->fan)
-            fan_out_recorded(s->fan);
-        s->ops->recorded(s->arg, &s->record);
-        end(s, false);
-    } else if (e->err == GW_STORE_UNAVAILABLE &&
-               loop_now_ms(t->sv->loop) < s->retry_until_ms) {
-        loop_timer_set(&s->retry, RECORD_RETRY_MS);
-    } else {
-        log_msg(LOG_ERROR, t->id,
-                "cannot record an uploaded file, the sweeper will mend it at "
-                "'%s': %s",
-                t->provider, e->message);
-        if (s->fan)
-            fan_out_leave(s->fan);
-        fail(s, e, false);
-    }
+static void give_up_record(struct store_file *s, const struct gw_error *e)
+{
+    if (s->fan)
+        fan_out_leave(s->fan);
+    fail(s, e, false);
 }
 
-static void on_put(void *arg, bool changed, const struct gw_error *e)
+static void on_record_failed(struct store_file *s, const struct gw_error *e)
 {
-    struct store_file *s = arg;
+    struct txn *t = s->t;
 
-    (void)changed;
-    s->t->store_call = NULL;
-    if (e->err != GW_OK)
-        s->write_error = *e;
-    on_written(s);
+    if (e->err == GW_STORE_UNAVAILABLE &&
+        loop_now_ms(t->sv->loop) < s->retry_until_ms) {
+        loop_timer_set(&s->retry, RECORD_RETRY_MS);
+        return;
+    }
+    log_msg(LOG_ERROR, t->id,
+            "cannot record an uploaded file, the sweeper will mend it at "
+            "'%s': %s",
+            t->provider, e->message);
+    give_up_record(s, e);
+}
+
+static void finish_record(struct store_file *s)
+{
+    s->t->bytes_stored = s->record.obj.bytes;
+    if (s->fan)
+        fan_out_recorded(s->fan);
+    s->ops->recorded(s->arg, &s->record);
+    end(s, false);
 }
 
 static void on_settled(void *arg, bool changed, const struct gw_error *e)
@@ -139,10 +141,27 @@ static void on_settled(void *arg, bool changed, const struct gw_error *e)
     struct store_file *s = arg;
 
     (void)changed;
-    s->settling = NULL;
+    s->t->store_call = NULL;
     if (e->err != GW_OK)
-        s->write_error = *e;
-    on_written(s);
+        on_record_failed(s, e);
+    else
+        finish_record(s);
+}
+
+static void on_put(void *arg, bool changed, const struct gw_error *e)
+{
+    struct store_file *s = arg;
+    struct txn *t = s->t;
+    struct quota_amount used = {
+        .files = 1, .bytes = s->record.obj.bytes, .up = s->uploaded};
+
+    (void)changed;
+    t->store_call = NULL;
+    if (e->err != GW_OK)
+        on_record_failed(s, e);
+    else
+        t->store_call = quota_settle(t->sv->redis, str_of(s->id), &t->who,
+                                     &used, on_settled, s);
 }
 
 static void on_expiry_put(void *arg, bool changed, const struct gw_error *e)
@@ -152,20 +171,73 @@ static void on_expiry_put(void *arg, bool changed, const struct gw_error *e)
     (void)e; /* it was sent before the record: that fails, too */
 }
 
-/* The record and what it counts, in one round trip. */
-static void put_record(void *arg)
+static void put_record(struct store_file *s)
+{
+    struct redis *r = s->t->sv->redis;
+
+    if (s->record.obj.expires_at)
+        (void)expiry_put(r, &s->record, on_expiry_put, NULL);
+    s->t->store_call = file_store_put(r, &s->record, on_put, s);
+}
+
+/* The sweeper may have looked before the provider had it whole: so it is
+ * deleted here, too. */
+static void fail_swept(struct store_file *s)
+{
+    struct txn *t = s->t;
+    struct gw_error e = {0};
+
+    log_msg(LOG_WARN, t->id,
+            "an uploaded file was swept while redis was out of reach, and is "
+            "deleted at '%s'",
+            t->provider);
+    (void)!removal_start(t->sv, t->conf, &s->record, REMOVAL_UNDO, NULL, NULL);
+    err_set(&e, GW_STORE_UNAVAILABLE,
+            "the store was out of reach for so long that the upload was given "
+            "up: send the file again");
+    give_up_record(s, &e);
+}
+
+static void on_looked_up(void *arg, const struct file_record *found,
+                         const struct gw_error *e)
+{
+    struct store_file *s = arg;
+
+    s->t->store_call = NULL;
+    if (e->err != GW_OK)
+        on_record_failed(s, e);
+    else if (found)
+        finish_record(s);
+    else
+        fail_swept(s);
+}
+
+static void on_renewed(void *arg, bool changed, const struct gw_error *e)
 {
     struct store_file *s = arg;
     struct txn *t = s->t;
-    struct quota_amount used = {
-        .files = 1, .bytes = s->record.obj.bytes, .up = s->uploaded};
 
-    if (s->record.obj.expires_at)
-        (void)expiry_put(t->sv->redis, &s->record, on_expiry_put, NULL);
-    err_clear(&s->write_error);
-    t->store_call = file_store_put(t->sv->redis, &s->record, on_put, s);
-    s->settling = quota_settle(t->sv->redis, str_of(s->id), &t->who, &used,
-                               on_settled, s);
+    t->store_call = NULL;
+    if (e->err != GW_OK)
+        on_record_failed(s, e);
+    else if (changed)
+        put_record(s);
+    else
+        t->store_call = file_store_get(t->sv->redis, t->arena, t->vkey->owner,
+                                       str_of(s->id), on_looked_up, s);
+}
+
+static void begin_record(void *arg)
+{
+    struct store_file *s = arg;
+    struct txn *t = s->t;
+    struct str ids[LIMIT_FAN_OUT] = {str_of(s->id)};
+    size_t i, n = s->fan ? s->fan->n : 1;
+
+    for (i = 1; i < n; i++)
+        ids[i] = s->fan->v[i].entry.id;
+    t->store_call = journal_renew(t->sv->redis, ids, n,
+                                  t->conf->journal.lease_ms, on_renewed, s);
 }
 
 /* What the client asked for, else what the key, its team or the provider has by
@@ -284,7 +356,7 @@ static void record(struct store_file *s)
     }
     txn_goto(s->t, TXN_RECORD);
     s->retry_until_ms = loop_now_ms(s->t->sv->loop) + RECORD_RETRY_FOR_MS;
-    put_record(s);
+    begin_record(s);
 }
 
 static void on_stored(void *arg, const struct gw_error *e)
@@ -470,7 +542,7 @@ void store_file_begin(struct store_file *s, struct txn *t,
     s->t = t;
     s->ops = ops;
     s->arg = arg;
-    loop_timer_init(t->sv->loop, &s->retry, put_record, s);
+    loop_timer_init(t->sv->loop, &s->retry, begin_record, s);
     arena_on_free(t->arena, release_timer, &s->retry);
     s->active =
         metrics_get(t->sv->metrics, METRIC_TRANSFERS, direction, NULL, NULL);

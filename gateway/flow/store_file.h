@@ -4,7 +4,8 @@
  *     UPSTREAM  the bytes go to the provider; should it fail, another one may
  *               be tried: JOURNAL again, with the same id and hold, or with new
  *               ones when the first may have the file
- *     RECORD    the file's record is written; retried while Redis is away
+ *     RECORD    the entry is still ours: the file's record is written; retried
+ *               while Redis is away
  *
  * Where the bytes come from, and how their quota is held, is the owner's
  * business. From store_file_begin() on it holds the transaction, so that a
@@ -81,8 +82,6 @@ struct store_file {
     struct lease_entry *lease; /* of the hold */
     struct fan_out *fan;       /* NULL: it goes to one provider */
     struct file_record record;
-    struct redis_call *settling;
-    struct gw_error write_error;
     struct loop_timer retry;
     int64_t retry_until_ms;
     struct metric_series *active;

@@ -63,14 +63,17 @@ static void on_expiry_put(void *arg, bool changed, const struct gw_error *e)
     (void)e; /* it was sent before the record: that fails, too */
 }
 
-static void on_settled(void *arg, bool changed, const struct gw_error *e)
+static void on_counted(void *arg, bool changed, const struct gw_error *e)
 {
     struct found_file *f = arg;
 
-    (void)changed;
     f->call = NULL;
     if (e->err != GW_OK) {
         finish(f, e);
+        return;
+    }
+    if (!changed) { /* its owner deletes it, or did while we asked */
+        end_without(f);
         return;
     }
     if (f->record.obj.expires_at)
@@ -80,11 +83,8 @@ static void on_settled(void *arg, bool changed, const struct gw_error *e)
 
 static void put(struct found_file *f)
 {
-    struct quota_amount used = {.files = 1,
-                                .bytes = MAX(f->record.obj.bytes, 0)};
-
-    f->call = quota_settle(f->sv->redis, f->record.obj.id, &f->who, &used,
-                           on_settled, f);
+    f->call = quota_found(f->sv->redis, f->record.obj.id, &f->who,
+                          MAX(f->record.obj.bytes, 0), on_counted, f);
 }
 
 /* What was asked of the provider holds here, too: not every one can do it. */

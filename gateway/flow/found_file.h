@@ -6,7 +6,8 @@
  * Its id is made of what does not change from one look to the next, so that two
  * who look at once make one file, which counts once. It is charged beyond every
  * limit: it is there. What it counts comes first: a file that has a record is
- * not counted again.
+ * not counted again. One that was deleted while its provider was asked does not
+ * come back (quota_found).
  *
  * Lives in the arena it is given; all on the worker's loop.
  */

@@ -23,6 +23,7 @@
 static const struct redis_script hold_script = REDIS_SCRIPT(quota_hold);
 static const struct redis_script extend_script = REDIS_SCRIPT(quota_extend);
 static const struct redis_script settle_script = REDIS_SCRIPT(quota_settle);
+static const struct redis_script found_script = REDIS_SCRIPT(quota_found);
 static const struct redis_script release_script = REDIS_SCRIPT(quota_release);
 static const struct redis_script move_script = REDIS_SCRIPT(quota_move);
 static const struct redis_script back_script = REDIS_SCRIPT(quota_move_back);
@@ -198,6 +199,19 @@ struct redis_call *quota_settle(struct redis *r, struct str id,
     add_amount(&a, used);
     add_scopes(&a, who);
     return redis_tell_done(eval(r, redis_on_done, &settle_script, a.n, a.v), fn,
+                           arg);
+}
+
+struct redis_call *quota_found(struct redis *r, struct str file_id,
+                               const struct quota_who *who, int64_t bytes,
+                               quota_done_callback *fn, void *arg)
+{
+    struct args a = {.n = 0};
+
+    add_str(&a, file_id);
+    add_int(&a, bytes);
+    add_scopes(&a, who);
+    return redis_tell_done(eval(r, redis_on_done, &found_script, a.n, a.v), fn,
                            arg);
 }
 

@@ -113,6 +113,12 @@ struct redis_call *quota_settle(struct redis *r, struct str id,
                                 const struct quota_who *who,
                                 const struct quota_amount *used,
                                 quota_done_callback *fn, void *arg);
+/* A file that its provider made counts, beyond every limit and once; no hold or
+ * entry of that id ends. changed is false when it is being deleted, or was of
+ * late: then there is no such file. */
+struct redis_call *quota_found(struct redis *r, struct str file_id,
+                               const struct quota_who *who, int64_t bytes,
+                               quota_done_callback *fn, void *arg);
 /* The hold and its journal entry end; nothing is charged. changed: there was a
  * hold. */
 struct redis_call *quota_release(struct redis *r, struct str id,

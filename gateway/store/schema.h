@@ -49,6 +49,7 @@
  *  fm:{gw}:due                                zset    id, score: lease end ms              with entry, hold journal, quota
  *  fm:{gw}:holds                              hash    id -> what it holds, MessagePack     until it ends    quota, key_store
  *  fm:{gw}:counted                            hash    file id -> bytes, scopes: the same   with the file    quota
+ *  fm:{gw}:gone:<file id>                     string  "": the file was deleted                 an hour          quota
  *  fm:{gw}:batches                            hash    batch id -> lines, scopes: the same  until it is over batch_quota
  *  fm:{gw}:watch                              zset    "<owner> <batch id>", score: when to
  *                                                     look at it (ms)                      with the record  batch_quota

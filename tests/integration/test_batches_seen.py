@@ -1,11 +1,12 @@
 """What is seen of batches that run: by lists, by looks that come late, by jobs."""
 
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 import pytest
 from conftest import sdk_for
-from fakes.openai import OpenAI, answer, call, on_head, stall
+from fakes.openai import Answered, OpenAI, answer, call, on_head, stall
 from gw import config, openai_provider, refused, until
 from quota import scope, use
 from test_batches import QUICK, create, only, put
@@ -134,6 +135,38 @@ def test_an_error_file_that_is_told_later_is_taken_over(world, sdk):
     world.up.seen.clear()
     assert sdk.batches.retrieve(made.id) == done
     assert world.up.seen == []
+
+
+def test_what_was_deleted_does_not_come_back_by_a_late_answer(world, sdk, key):
+    """Two look at once; one has the file's details late."""
+    made = create(sdk, put(sdk).id)
+    batch = only(world.up)
+    batch.finish()
+    asked, gate = threading.Event(), threading.Event()
+    g = batch.output
+    details = {"id": g.id, "object": "file", "bytes": g.size, "filename": g.filename,
+               "created_at": g.created_at, "purpose": "batch_output",
+               "status": "processed"}  # fmt: skip
+
+    def be_late(exchange):
+        asked.set()
+        gate.wait(20)
+        exchange.answer(200, details)
+        raise Answered
+
+    world.up.fault(on_head(be_late), method="GET", path=f"/files/{g.id}")
+    with ThreadPoolExecutor(1) as other:
+        late = other.submit(world.call, key, "GET", f"/v1/batches/{made.id}")
+        assert asked.wait(10)
+        found = sdk.batches.retrieve(made.id).output_file_id
+        assert sdk.files.delete(found).deleted
+        left, counted = sdk.files.list().data, use(world.redis, scope(key))
+        gate.set()
+        assert late.result().status_code == 200
+    assert sdk.files.list().data == left and len(left) == 1
+    now = use(world.redis, scope(key))
+    assert (now["files"], now["bytes"]) == (counted["files"], counted["bytes"])
+    assert world.call(key, "GET", f"/v1/files/{found}").status_code == 404
 
 
 # --- lists -------------------------------------------------------------------

@@ -512,7 +512,42 @@ static void a_hold_of_nobody_is_a_lease(void **state)
     sweep_until_due(f);
     assert_true(settle(f, "file-1", &nobody, file_of(5)));
     assert_true(forget(f, "file-1"));
+    assert_int_equal(fx_int(f, "DEL fm:{gw}:gone:file-1"), 1);
     assert_int_equal(fx_int(f, "DBSIZE"), 0);
+}
+
+static bool found(struct fx *f, const char *id, const struct quota_who *who,
+                  int64_t bytes)
+{
+    struct fx_done d = {0};
+
+    quota_found(f->r, str_of(id), who, bytes, fx_on_done, &d);
+    return fx_changed(f, &d);
+}
+
+static void a_found_file_counts_once_and_not_after_it_was_deleted(void **state)
+{
+    struct fx *f = *state;
+    struct quota_who who = both();
+
+    assert_true(found(f, "file-1", &who, 7));
+    assert_true(found(f, "file-1", &who, 9));
+    uses(f, "t:x", 1, 7, 0, 0);
+    assert_true(forget(f, "file-1"));
+    assert_false(found(f, "file-1", &who, 7));
+    uses(f, "t:x", 0, 0, 0, 0);
+    assert_in_range(fx_int(f, "PTTL fm:{gw}:gone:file-1"), 1, 3600000);
+}
+
+static void a_found_file_does_not_end_the_entry_of_its_deletion(void **state)
+{
+    struct fx *f = *state;
+    struct quota_who who = both(), nobody = {.n = 0};
+
+    hold_with_entry(f, "file-1", &nobody, file_of(0), 60000);
+    assert_false(found(f, "file-1", &who, 7));
+    assert_int_equal(fx_int(f, "HEXISTS fm:{gw}:entries file-1"), 1);
+    uses(f, "t:x", 0, 0, 0, 0);
 }
 
 /* --- leases --- */
@@ -1123,6 +1158,8 @@ int main(void)
         WITH_REDIS(a_released_hold_leaves_nothing),
         WITH_REDIS(a_file_is_forgotten_once),
         WITH_REDIS(a_hold_of_nobody_is_a_lease),
+        WITH_REDIS(a_found_file_counts_once_and_not_after_it_was_deleted),
+        WITH_REDIS(a_found_file_does_not_end_the_entry_of_its_deletion),
         WITH_REDIS(a_hold_whose_lease_ended_is_released_by_the_sweep),
         WITH_REDIS(a_hold_with_an_entry_is_kept_for_the_sweeper),
         WITH_REDIS(a_renewed_hold_lives_on),

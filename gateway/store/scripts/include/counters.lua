@@ -3,6 +3,7 @@
 local HOLDS, DUE = KEYS[1] .. 'holds', KEYS[1] .. 'due'
 local ENTRIES, TRIES = KEYS[1] .. 'entries', KEYS[1] .. 'tries'
 local COUNTED = KEYS[1] .. 'counted'
+local GONE, GONE_MS = KEYS[1] .. 'gone:', 3600000 -- behind it comes an id
 local BATCHES, WATCH = KEYS[1] .. 'batches', KEYS[1] .. 'watch'
 -- What these start with: behind it comes a scope; a day, a colon and a scope; a
 -- day; a scope.

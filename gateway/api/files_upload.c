@@ -108,10 +108,6 @@ static bool must_spool(struct upload *u, const struct provider_conf *p)
 
     if (upload_batch_needs_spool(&u->batch, p))
         return true;
-    /* A file that grows on its way cannot be held to the byte ahead. */
-    if (upload_batch_renames(&u->batch, p) &&
-        charge_has_storage_limit(&u->t->who))
-        return true;
     if ((caps & PROV_NEEDS_FIELDS) && !has_purpose)
         return true;
     if (!(caps & PROV_NEEDS_LENGTH))
@@ -147,6 +143,15 @@ static enum gw_err check_sizes(struct upload *u, struct gw_error *e)
     return GW_OK;
 }
 
+/* All that is known of its lines: can they go there? */
+static enum gw_err check_batch(struct upload *u, struct gw_error *e)
+{
+    for (size_t i = 0; i < count(u); i++)
+        if (upload_batch_check(&u->batch, goes_to(u, i), e) != GW_OK)
+            return e->err;
+    return GW_OK;
+}
+
 static void limit_size(struct upload *u)
 {
     for (size_t i = 0; i < count(u); i++)
@@ -162,7 +167,7 @@ static bool can_go_on(struct upload *u, const char *next)
     if (check_size(u, p, &e) != GW_OK)
         return false;
     if (u->spool)
-        return upload_batch_check_provider(&u->batch, p, &e) == GW_OK;
+        return upload_batch_check(&u->batch, p, &e) == GW_OK;
     return upstream_is_untouched(u->t->up) &&
            pipe_total(form_pipe(u->t->form)) == 0 && !must_spool(u, p);
 }
@@ -195,7 +200,7 @@ static enum gw_err on_stored(void *arg, struct file_record *r,
                        "complete");
     u->store.facts.expires_after_s = u->fields.expires_after_s;
     u->store.uploaded = form_file_bytes(f);
-    r->obj.bytes = upload_batch_bytes(&u->batch);
+    r->obj.bytes = upload_batch_bytes(&u->batch, 0);
     r->obj.filename = form_filename(f);
     r->obj.purpose = form_get(f, FORM_PURPOSE);
     r->obj.sha256 = upload_batch_sha256(&u->batch);
@@ -214,7 +219,7 @@ static void on_ended(void *arg)
     struct upload *u = arg;
 
     allowance_stop(&u->allowance);
-    upload_batch_end_replay(&u->batch);
+    upload_batch_end_outs(&u->batch);
     tee_free(u->tee);
     spool_free(u->spool);
     upload_batch_release(&u->batch);
@@ -259,28 +264,28 @@ static struct pipe *open_source(void *arg, struct prov_upload *up)
                          caps & PROV_NO_LATE_EXPIRY);
         if (relays && !upload_batch_renames(&u->batch, u->provider))
             up->stream_len = form_relay_length(t->form);
-        return upload_batch_from_form(&u->batch, u->provider, false);
+        return upload_batch_in(&u->batch, UPLOAD_BATCH_TO_PROVIDER,
+                               &u->provider, 1);
     }
     up->stream_len = spooled_bytes(u);
     up->lines = form_lines(t->form);
-    upload_batch_end_replay(&u->batch);
-    return upload_batch_from_spool(&u->batch, replay(u), u->provider);
+    upload_batch_end_outs(&u->batch);
+    return upload_batch_out(&u->batch, 0, replay(u), u->provider, true);
 }
 
-/* The file's bytes before they go to a spool or a tee, checked if anybody takes
- * such lines. */
-static struct pipe *open_checked(struct upload *u)
+static struct tee *open_tee(struct upload *u)
 {
-    bool is_looked_at = !u->route.is_for_all;
+    struct services *sv = u->t->sv;
+    struct pipe *source;
 
-    for (size_t i = 0; u->route.is_for_all && i < u->route.n; i++)
-        if (provider_caps(u->all[i]) & PROV_OPENAI_BATCH)
-            is_looked_at = true;
-    form_relay_tail(u->t->form, false);
-    if (!is_looked_at)
-        return form_pipe(u->t->form);
-    return upload_batch_from_form(
-        &u->batch, u->route.is_for_all ? NULL : u->provider, true);
+    if (u->spool) {
+        source = replay(u);
+    } else {
+        form_relay_tail(u->t->form, false);
+        source =
+            upload_batch_in(&u->batch, UPLOAD_BATCH_TO_TEE, u->all, u->route.n);
+    }
+    return tee_new(sv->loop, source, count(u), sv->pipe_bytes);
 }
 
 static struct pipe *open_branch(void *arg, size_t i,
@@ -288,25 +293,23 @@ static struct pipe *open_branch(void *arg, size_t i,
                                 struct prov_upload *up)
 {
     struct upload *u = arg;
-    struct services *sv = u->t->sv;
 
     if (!u->tee)
-        u->tee = tee_new(sv->loop, u->spool ? replay(u) : open_checked(u),
-                         count(u), sv->pipe_bytes);
+        u->tee = open_tee(u);
     if (u->spool) {
         up->stream_len =
             upload_batch_spooled_bytes(&u->batch, spool_size(u->spool), p);
         up->lines = form_lines(u->t->form);
     }
-    return upload_batch_from_tee(&u->batch, i, tee_pipe(u->tee, i), p,
-                                 u->spool != NULL);
+    return upload_batch_out(&u->batch, i, tee_pipe(u->tee, i), p,
+                            u->spool != NULL);
 }
 
 static int64_t branch_bytes(void *arg, size_t i)
 {
     struct upload *u = arg;
 
-    return upload_batch_bytes_at(&u->batch, i);
+    return upload_batch_bytes(&u->batch, i);
 }
 
 static void on_held(void *arg, const struct gw_error *e)
@@ -355,17 +358,6 @@ static void begin(struct upload *u)
 
 /* --- spooling --- */
 
-/* What the spooled file tells: can it go where it is to go? */
-static enum gw_err check_spooled(struct upload *u, struct gw_error *e)
-{
-    if (check_sizes(u, e) != GW_OK)
-        return e->err;
-    for (size_t i = 0; i < count(u); i++)
-        if (upload_batch_check_provider(&u->batch, goes_to(u, i), e) != GW_OK)
-            return e->err;
-    return GW_OK;
-}
-
 static void on_spooled(void *arg, const struct gw_error *e)
 {
     struct upload *u = arg;
@@ -377,12 +369,32 @@ static void on_spooled(void *arg, const struct gw_error *e)
             GW_OK) {
         ASSERT(!needs_fields && u->route.n > 0);
         use_route(u);
-        if (check_spooled(u, &error) == GW_OK) {
+        if (check_sizes(u, &error) == GW_OK &&
+            check_batch(u, &error) == GW_OK) {
             begin(u);
             return;
         }
     }
     store_file_fail(&u->store, &error);
+}
+
+/* Is it the head that names where it goes? Fields change nothing then, and
+ * there is no other one to try. */
+static bool is_settled(const struct upload *u)
+{
+    const struct route_hints *h = &u->fields.ask.hints;
+
+    return u->route.n && (h->path.n || h->header.n || h->query.n);
+}
+
+static struct pipe *open_spooled(struct upload *u)
+{
+    bool is_known = is_settled(u);
+
+    form_relay_tail(u->t->form, false);
+    return upload_batch_in(&u->batch, UPLOAD_BATCH_TO_SPOOL,
+                           u->route.is_for_all ? u->all : &u->provider,
+                           is_known ? count(u) : 0);
 }
 
 static void spool_file(void *arg, const struct gw_error *e)
@@ -401,7 +413,7 @@ static void spool_file(void *arg, const struct gw_error *e)
         return;
     }
     form_count_lines(t->form);
-    u->spool = spool_new(t->sv->files, t->sv->loop, &limits, open_checked(u),
+    u->spool = spool_new(t->sv->files, t->sv->loop, &limits, open_spooled(u),
                          on_spooled, u);
 }
 
@@ -449,12 +461,12 @@ static enum gw_err on_fields(void *arg, struct gw_error *e)
     bool needs_fields;
 
     if (upload_fields_check(&u->fields, e) != GW_OK ||
-        upload_fields_check_complete(&u->fields, e) != GW_OK ||
-        upload_batch_verdict(&u->batch, e) != GW_OK)
+        upload_fields_check_complete(&u->fields, e) != GW_OK)
         return e->err;
     if (u->spool)
         return GW_OK;
-    if (upload_fields_route(&u->fields, &now, &needs_fields, e) != GW_OK)
+    if (check_batch(u, e) != GW_OK ||
+        upload_fields_route(&u->fields, &now, &needs_fields, e) != GW_OK)
         return e->err;
     if (is_same_route(&now, &u->route))
         return GW_OK;

@@ -3,10 +3,10 @@
  *   BODY      which parts, in which order
  *   STORE     the upload and these parts
  *   JOURNAL   the upload is ours to complete; what it held is held for the
- * file; a batch file is read once and checked …         flow/store_file: parts
- * ─► flow/upload_source ─► provider, or the provider completes it itself; the
- * record REPLY     the upload with its file; then the parts go
- * (flow/upload_end)
+ *             file; a batch file is read once and checked
+ *   …         flow/store_file: parts ─► flow/upload_source ─► provider, or the
+ *             provider completes it itself; the record
+ *   REPLY     the upload with its file; then the parts go (flow/upload_end)
  *
  * If it fails, all is as it was before, and it can be tried again.
  */
@@ -15,6 +15,7 @@
 #include <stdlib.h>
 
 #include "gateway/flow/batch_file.h"
+#include "gateway/flow/batch_models.h"
 #include "gateway/flow/store_file.h"
 #include "gateway/flow/upload_end.h"
 #include "gateway/flow/upload_source.h"
@@ -73,9 +74,8 @@ static void open_parts(struct complete *c)
 static struct pipe *open_batch(struct complete *c, bool rewrites)
 {
     struct batch_file_options o = {
+        .way = rewrites ? BATCH_FILE_REWRITES : BATCH_FILE_CHECKS,
         .provider = c->found->provider->name,
-        .renames = rewrites,
-        .is_spooled = !rewrites,
         .is_hashed = c->t->conf->checksums,
     };
 
@@ -126,7 +126,7 @@ static void on_checked(struct complete *c)
 
     c->growth = batch_file_growth(c->batch, c->found->provider->name, STR_NULL);
     c->rewrites =
-        batch_file_renames(t->conf, c->found->provider->name, STR_NULL) ||
+        batch_models_rename(t->conf, c->found->provider->name, STR_NULL) ||
         batch_file_has_ids(c->batch);
     c->lines = MAX(batch_file_requests(c->batch), 0);
     c->model = batch_file_model(c->batch);
@@ -152,7 +152,8 @@ static void judge(void *arg)
 
     if (pipe_outcome(p) == PIPE_ERROR)
         e = *pipe_error(p);
-    if (e.err != GW_OK || batch_file_verdict(c->batch, &e) != GW_OK)
+    if (e.err != GW_OK || batch_file_verdict(c->batch, c->found->provider->name,
+                                             STR_NULL, &e) != GW_OK)
         store_file_held(&c->store, &e);
     else
         on_checked(c);

@@ -190,14 +190,10 @@ static enum gw_err read_line(struct batch_check *c, struct str line,
 
 /* --- judging it --- */
 
-/* Some providers have formats of their own, that OpenAI's is one of. */
-static bool may_lack(const struct batch_check *c, enum member m)
-{
-    return c->is_lenient && (m == METHOD || m == URL || m == MODEL);
-}
-
+/* What lines of every format have, or what OpenAI's have. */
 static enum gw_err check_members(const struct batch_check *c,
-                                 const struct found *found, struct gw_error *e)
+                                 const struct found *found, bool is_lenient,
+                                 struct gw_error *e)
 {
     for (int i = 0; i < MEMBERS; i++) {
         const struct member_name *m = &members[i];
@@ -205,7 +201,8 @@ static enum gw_err check_members(const struct batch_check *c,
         if (found[i].is_twice)
             return fault(c, e, NOT_JSON, m->path, "it has '%s' more than once",
                          m->path);
-        if (!found[i].first && may_lack(c, (enum member)i))
+        if (!found[i].first && is_lenient &&
+            (i == METHOD || i == URL || i == MODEL))
             continue;
         if (!found[i].first)
             return fault(c, e, MISSING, m->path, "it has no '%s'", m->path);
@@ -454,6 +451,25 @@ static enum gw_err fault_too_long(const struct batch_check *c,
                  (long long)c->max_line_bytes);
 }
 
+static enum gw_err check_strictly(struct batch_check *c,
+                                  const struct found *found, struct gw_error *e)
+{
+    if (check_members(c, found, false, e) != GW_OK ||
+        check_request(c, found, e) != GW_OK)
+        return e->err;
+    return check_files(c, e);
+}
+
+static enum gw_err check_format(struct batch_check *c,
+                                const struct found *found, struct gw_error *e)
+{
+    if (!c->is_lenient)
+        return check_strictly(c, found, e);
+    if (c->strict.err == GW_OK && check_strictly(c, found, &c->strict) != GW_OK)
+        c->strict_line = c->line;
+    return check_members(c, found, true, e);
+}
+
 /* A whole line, of which max_line_bytes at most are looked at. */
 static enum gw_err check_line(struct batch_check *c, struct str line,
                               struct gw_error *e)
@@ -476,9 +492,7 @@ static enum gw_err check_line(struct batch_check *c, struct str line,
                      "there are more than %lld requests",
                      (long long)c->max_lines);
     if (read_line(c, line, found, e) != GW_OK ||
-        check_members(c, found, e) != GW_OK ||
-        (!c->is_lenient &&
-         (check_request(c, found, e) != GW_OK || check_files(c, e) != GW_OK)))
+        check_format(c, found, e) != GW_OK)
         return e->err;
     if (c->is_waiting) {
         /* All of it once more, later. */
@@ -594,9 +608,7 @@ enum gw_err batch_check_feed(struct batch_check *c, const char *p, size_t n,
                              struct gw_error *e)
 {
     ASSERT(!c->is_dead && !c->is_waiting);
-    if (!n)
-        return GW_OK;
-    if (feed(c, p, n, e) == GW_OK)
+    if (!n || feed(c, p, n, e) == GW_OK)
         return GW_OK;
     c->is_dead = true;
     return e->err;
@@ -628,10 +640,8 @@ bool batch_check_is_ready(struct batch_check *c)
     /* What is wrong with it is told at the end. */
     if (!line.n || line.p[0] != '{' ||
         read_line(c, line, found, &ignored) != GW_OK ||
-        check_members(c, found, &ignored) != GW_OK ||
-        check_request(c, found, &ignored) != GW_OK)
+        check_strictly(c, found, &ignored) != GW_OK)
         return true;
-    (void)!check_files(c, &ignored);
     is_waiting = c->is_waiting;
     c->is_waiting = false;
     return !is_waiting;

@@ -25,6 +25,9 @@
  * An id that is shorter than what it replaces is followed by blanks, so that
  * the file's length stays. Ids where none can stand are a fault.
  *
+ * One that is lenient lets other formats of lines pass (is_lenient), and tells
+ * what a strict one would have said.
+ *
  * Memory: a line where chunks cut it, and a hash per custom_id (id_set.h, which
  * states how improbable it is that two are taken for one). All pure.
  */
@@ -81,11 +84,13 @@ struct batch_check {
     struct buf model, renamed; /* the last one, both as written */
     struct batch_use *use;     /* of it; NULL: not counted */
     const char *begin;         /* not yet handed out */
-    bool is_lenient;     /* method, url and model may be missing; set it after
-                            batch_check_init() */
-    struct str body;     /* of the line that is being read */
-    bool has_files;      /* there may be ids of files in it */
-    struct arena *arena; /* NULL, or: of what was found in it */
+    bool is_lenient; /* method, url and model may be missing, or others; set it
+                        after batch_check_init() */
+    struct gw_error strict; /* is_lenient: the first fault of another one, */
+    int64_t strict_line;    /* and where it is */
+    struct str body;        /* of the line that is being read */
+    bool has_files;         /* there may be ids of files in it */
+    struct arena *arena;    /* NULL, or: of what was found in it */
     struct id_found found;
     bool is_waiting;
     size_t whole;    /* held is a line of so many bytes, to be checked */

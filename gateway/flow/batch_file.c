@@ -16,6 +16,7 @@
 #include "gateway/base/clock.h"
 #include "gateway/codec/batch_check.h"
 #include "gateway/codec/fileid.h"
+#include "gateway/flow/batch_models.h"
 
 #define SCRATCH_BYTES (64 * KIB)
 /* No request is shorter: the least that its members take. */
@@ -34,9 +35,9 @@ struct batch_file {
     struct form *form;
     const char *provider;
     struct str targets;
-    bool is_tentative, is_spooled, may_grow;
-    bool renames;  /* models */
-    bool rewrites; /* what comes out is not what came in */
+    enum batch_file_way way;
+    bool may_grow;
+    bool renames; /* models */
     struct batch_check check;
     bool is_finished;        /* the file's end was looked at, or a fault */
     struct gw_error fault;   /* the first */
@@ -44,7 +45,7 @@ struct batch_file {
     struct batch_use other;  /* those not in it */
     struct str model;        /* the first */
     uint64_t read;           /* of the source */
-    char *scratch;           /* rewrites: read here */
+    char *scratch;           /* REWRITES: read here */
     size_t behind, behind_n; /* of it: what follows the file */
     struct buf ready;        /* and not yet handed on */
     size_t given;            /* of it */
@@ -58,78 +59,18 @@ struct batch_file {
     struct crypto_hash *hash;
 };
 
+static bool rewrites(const struct batch_file *b)
+{
+    return b->way == BATCH_FILE_REWRITES;
+}
+
+/* Is it for others to say what a fault means? */
+static bool lets_all_pass(const struct batch_file *b)
+{
+    return b->way == BATCH_FILE_NOTES || b->way == BATCH_FILE_JUDGES;
+}
+
 /* --- models --- */
-
-static const struct model_conf *model_at(const struct settings *conf, size_t i)
-{
-    return conf->route.models.v[i].data;
-}
-
-static const char *alias(const struct settings *conf, size_t i)
-{
-    return conf->route.models.v[i].name;
-}
-
-/* The number of models when there is none of that name. */
-static size_t find(const struct settings *conf, struct str name)
-{
-    size_t i = 0;
-
-    while (i < conf->route.models.n && !str_eq_c(name, alias(conf, i)))
-        i++;
-    return i;
-}
-
-static bool is_at(const struct settings *conf, size_t i, const char *provider)
-{
-    return strcmp(model_at(conf, i)->provider, provider) == 0;
-}
-
-static bool is_target(struct str targets, const char *name)
-{
-    struct str one;
-
-    while (str_next(&targets, ',', &one))
-        if (str_eq_c(one, name))
-            return true;
-    return false;
-}
-
-/* Which model stands for the i-th one at the provider; the number of models
- * when none does. */
-static size_t there(const struct settings *conf, size_t i, const char *provider,
-                    struct str targets)
-{
-    size_t n = conf->route.models.n, k;
-    struct str name;
-
-    if (is_at(conf, i, provider))
-        return i;
-    if (!is_target(targets, alias(conf, i)))
-        return n;
-    while (str_next(&targets, ',', &name)) {
-        k = find(conf, name);
-        if (k < n && is_at(conf, k, provider))
-            return k;
-    }
-    return n;
-}
-
-/* What the i-th model of the table is called at the provider; STR_NULL: the
- * same, or it is not there. */
-static struct str new_name(const struct settings *conf, size_t i,
-                           const char *provider, struct str targets)
-{
-    size_t k = there(conf, i, provider, targets);
-    const char *to;
-
-    if (k == conf->route.models.n)
-        return STR_NULL;
-    to = model_at(conf, k)->model;
-    if (!to[0])
-        to = alias(conf, k);
-    return strcmp(to, alias(conf, i)) != 0 ? str_of(to) : STR_NULL;
-}
 
 static int64_t quoted_length(struct str name)
 {
@@ -143,26 +84,20 @@ static int64_t quoted_length(struct str name)
     return n;
 }
 
-bool batch_file_renames(const struct settings *conf, const char *provider,
-                        struct str targets)
-{
-    for (size_t i = 0; i < conf->route.models.n; i++)
-        if (new_name(conf, i, provider, targets).p)
-            return true;
-    return false;
-}
-
 /* OpenAI's word for a model that is not where the file is. */
 #define NOT_FOUND "model_not_found"
 
 static enum gw_err refuse_elsewhere(const struct settings *conf, size_t i,
                                     const char *provider, struct gw_error *e)
 {
+    const struct model_conf *model = conf->route.models.v[i].data;
+
     snprintf(e->code, sizeof(e->code), NOT_FOUND);
     return err_set_param(e, GW_INVALID_BATCH_LINE, "body.model",
                          "the model '%s' is at '%s', while the file goes to "
                          "'%s'",
-                         alias(conf, i), model_at(conf, i)->provider, provider);
+                         conf->route.models.v[i].name, model->provider,
+                         provider);
 }
 
 static enum gw_err on_model(void *arg, struct str name, struct str *renamed,
@@ -177,42 +112,44 @@ static enum gw_err on_model(void *arg, struct str name, struct str *renamed,
         return e->err;
     if (!b->model.n)
         b->model = arena_dup(b->t->arena, name);
-    i = find(conf, name);
+    i = batch_models_find(conf, name);
     *use = i < n ? &b->uses[i] : &b->other;
     if (i == n || !b->provider)
         return GW_OK;
-    if (there(conf, i, b->provider, b->targets) == n)
+    if (!batch_models_is_there(conf, i, b->provider, b->targets))
         return refuse_elsewhere(conf, i, b->provider, e);
-    to = new_name(conf, i, b->provider, b->targets);
+    to = batch_models_new_name(conf, i, b->provider, b->targets);
     if (b->renames && to.p)
         *renamed = to;
     return GW_OK;
 }
 
-enum gw_err batch_file_check_provider(const struct batch_file *b,
-                                      const char *provider, struct str targets,
-                                      struct gw_error *e)
+/* The first line before that one with a model of the table that is not at the
+ * provider. */
+static enum gw_err check_provider(const struct batch_file *b,
+                                  const char *provider, struct str targets,
+                                  int64_t before, struct gw_error *e)
 {
     const struct settings *conf = b->t->conf;
-    const struct batch_use *first = NULL;
     struct gw_error why = {0};
+    int64_t first = before;
     size_t at = 0;
 
     for (size_t i = 0; i < conf->route.models.n; i++) {
-        if (!b->uses[i].lines ||
-            there(conf, i, provider, targets) < conf->route.models.n)
+        const struct batch_use *use = &b->uses[i];
+
+        if (!use->lines || use->first_line >= first ||
+            batch_models_is_there(conf, i, provider, targets))
             continue;
-        if (!first || b->uses[i].first_line < first->first_line) {
-            first = &b->uses[i];
-            at = i;
-        }
+        first = use->first_line;
+        at = i;
     }
-    if (!first)
+    if (first == before)
         return GW_OK;
     refuse_elsewhere(conf, at, provider, &why);
     return err_set_param(e, why.err, why.param,
                          "line %lld of the batch file: %s (" NOT_FOUND ")",
-                         (long long)first->first_line, why.message);
+                         (long long)first, why.message);
 }
 
 int64_t batch_file_growth(const struct batch_file *b, const char *provider,
@@ -223,7 +160,7 @@ int64_t batch_file_growth(const struct batch_file *b, const char *provider,
     int64_t sum = 0;
 
     for (size_t i = 0; i < conf->route.models.n; i++) {
-        to = new_name(conf, i, provider, targets);
+        to = batch_models_new_name(conf, i, provider, targets);
         if (b->uses[i].lines && to.p)
             sum += b->uses[i].lines * quoted_length(to) - b->uses[i].bytes;
     }
@@ -354,9 +291,9 @@ static enum batch_id on_id(void *arg, struct str id, size_t room,
     b->has_ids = true;
     if (!fileid_parse(FILEID_FILE, id, &parts))
         return refuse_id(e, NO_SUCH_FILE, "there is no such file");
-    if (b->is_spooled)
+    if (b->way == BATCH_FILE_NOTES || b->way == BATCH_FILE_CHECKS)
         return BATCH_ID_KNOWN;
-    if (!b->rewrites)
+    if (b->way == BATCH_FILE_JUDGES)
         return refuse_id(e, "invalid_value",
                          "a line can only name files if the field 'purpose' "
                          "comes before the file: send it first");
@@ -424,7 +361,8 @@ bool batch_file_is_ready(struct batch_file *b)
            batch_check_is_ready(&b->check);
 }
 
-enum gw_err batch_file_verdict(struct batch_file *b, struct gw_error *e)
+/* All of it was read. */
+static void end_check(struct batch_file *b)
 {
     if (b->store_error.err != GW_OK && !b->is_finished) {
         b->fault = b->store_error;
@@ -434,9 +372,24 @@ enum gw_err batch_file_verdict(struct batch_file *b, struct gw_error *e)
         (void)!batch_check_finish(&b->check, &b->fault);
         finish_check(b);
     }
-    if (b->fault.err != GW_OK)
-        *e = b->fault;
-    return b->fault.err;
+}
+
+/* The first fault of all. */
+enum gw_err batch_file_verdict(struct batch_file *b, const char *provider,
+                               struct str targets, struct gw_error *e)
+{
+    const struct gw_error *strict = &b->check.strict;
+    bool is_strict;
+
+    end_check(b);
+    is_strict = strict->err != GW_OK;
+    if (check_provider(b, provider, targets,
+                       is_strict ? b->check.strict_line : INT64_MAX,
+                       e) != GW_OK)
+        return e->err;
+    if (is_strict || b->fault.err != GW_OK)
+        *e = is_strict ? *strict : b->fault;
+    return e->err;
 }
 
 /* --- the stage --- */
@@ -463,17 +416,17 @@ static size_t of_the_file(struct batch_file *b, size_t n)
 /* Nothing could be read. */
 static size_t look_at_source(struct batch_file *b)
 {
-    struct gw_error e = {0};
-
     switch (pipe_outcome(b->source)) {
     case PIPE_ERROR:
         pipe_fail(b->out, pipe_error(b->source));
         break;
     case PIPE_END:
-        if (!b->is_tentative && !batch_file_is_ready(b))
+        if (!lets_all_pass(b) && !batch_file_is_ready(b))
             break;
-        if (!b->is_tentative && batch_file_verdict(b, &e) != GW_OK)
-            pipe_fail(b->out, &e);
+        if (!lets_all_pass(b))
+            end_check(b);
+        if (!lets_all_pass(b) && b->fault.err != GW_OK)
+            pipe_fail(b->out, &b->fault);
         else if (b->given == b->ready.n)
             pipe_end(b->out);
         break;
@@ -490,7 +443,7 @@ static size_t pull_as_is(struct batch_file *b, char *buf, size_t cap)
 
     if (!n)
         return look_at_source(b);
-    if (look_at(b, buf, own) != GW_OK && !b->is_tentative)
+    if (look_at(b, buf, own) != GW_OK && !lets_all_pass(b))
         return fail(b, &b->fault);
     count_out(b, str_make(buf, own));
     return n;
@@ -570,7 +523,7 @@ static size_t pull(void *arg, char *buf, size_t cap)
 {
     struct batch_file *b = arg;
 
-    return b->rewrites ? pull_rewritten(b, buf, cap) : pull_as_is(b, buf, cap);
+    return rewrites(b) ? pull_rewritten(b, buf, cap) : pull_as_is(b, buf, cap);
 }
 
 static void on_cancelled(void *arg)
@@ -619,23 +572,21 @@ struct batch_file *batch_file_new(struct txn *t, struct pipe *source,
     b->form = o->form;
     b->provider = o->provider;
     b->targets = o->targets;
-    b->is_tentative = o->is_tentative;
-    b->renames =
-        o->renames && batch_file_renames(conf, o->provider, o->targets);
-    b->rewrites = o->renames;
-    b->is_spooled = o->is_spooled;
+    b->way = o->way;
     b->may_grow = o->may_grow;
-    ASSERT(!b->rewrites || (!b->is_tentative && b->provider));
+    ASSERT(!rewrites(b) || b->provider);
+    b->renames =
+        rewrites(b) && batch_models_rename(conf, o->provider, o->targets);
     b->uses =
         arena_alloc(t->arena, (conf->route.models.n + 1) * sizeof(b->uses[0]));
-    b->hash = o->is_hashed && b->rewrites ? crypto_hash_new() : NULL;
-    if (b->rewrites)
+    b->hash = o->is_hashed && rewrites(b) ? crypto_hash_new() : NULL;
+    if (rewrites(b))
         prepare_rewriting(b);
     crypto_random(key, sizeof(key));
     batch_check_init(&b->check, conf->batch_check.max_lines,
                      conf->batch_check.max_line_bytes, key,
-                     b->rewrites ? &rename_ops : &check_ops, b);
-    b->check.is_lenient = o->is_lenient;
+                     rewrites(b) ? &rename_ops : &check_ops, b);
+    b->check.is_lenient = o->way == BATCH_FILE_NOTES;
     b->out = pipe_new(t->sv->loop, LIMIT_PIPE_LOW, LIMIT_PIPE_HIGH,
                       t->sv->pipe_bytes);
     pipe_set_writer(b->out, &writer_ops, b);
@@ -669,9 +620,8 @@ struct pipe *batch_file_pipe(struct batch_file *b)
 
 int64_t batch_file_requests(struct batch_file *b)
 {
-    struct gw_error ignored = {0};
-
-    return batch_file_verdict(b, &ignored) == GW_OK ? b->check.requests : -1;
+    end_check(b);
+    return b->fault.err == GW_OK ? b->check.requests : -1;
 }
 
 struct str batch_file_model(const struct batch_file *b)

@@ -510,3 +510,94 @@ def test_lines_of_another_format_pass_where_they_belong(start):
     (stored,) = fake.files.values()
     assert stored.read() == native
     fake.stop()
+
+
+# --- what takes OpenAI's lines, and what does not, is told late ---
+
+NATIVE = b'{"custom_id": "a", "body": {"messages": []}}\n'
+
+
+@pytest.fixture
+def mixed(start, redis):
+    """Mistral, which must know the purpose, is the default; batches without one
+    go by a rule to `plain`, where models have other names. A pool begins with a
+    Mistral that is away."""
+    up, mistral = OpenAI(), Mistral()
+    away = f"http://127.0.0.1:{free_port()}"
+    conf = config({
+        "providers": {
+            "mapped": test_mistral.mapped(mistral),
+            "plain": test_mistral.provider(mistral),
+            "away": {**test_mistral.mapped(mistral), "base_url": away},
+            "up": test_openai.provider(up),
+            "other": test_openai.provider(up),
+        },
+        "models": {
+            "longer": {"provider": "up", "model": LONGER},
+            "there": {"provider": "plain", "model": LONGER},
+        },
+        "pools": {"two": {"members": [{"provider": "away"}, {"provider": "up"}]}},
+        "routing": {"default": "mapped", "rules": [
+            {"match": {"filename": "pool*"}, "use": "two"},
+            {"match": {"purpose": "batch"}, "use": "plain"},
+        ]},
+        "redis": {"url": redis.url},
+    })  # fmt: skip
+    del conf["batch_check"]
+    gw = start(conf)
+    gw.up, gw.mistral = up, mistral
+    yield gw
+    for fake in (up, mistral):
+        fake.stop()
+        assert fake.violations == []
+
+
+def send(gw, key, data, *fields, filename="in.jsonl"):
+    """The fields behind the file, in this order."""
+    body = form(file_part(data, filename), *(part(*f) for f in fields))
+    headers = {"content-type": form_type()}
+    return gw.call(key, "POST", "/v1/files", content=body, headers=headers)
+
+
+PURPOSE, TO_UP = ("purpose", "batch"), ("provider", "up")
+
+
+def test_a_provider_named_behind_the_file_gets_it_checked(mixed):
+    bound = mixed.new_key(models=["longer"])
+    for fields in ((PURPOSE, TO_UP), (TO_UP, PURPOSE)):
+        error = refused(send(mixed, bound, lines(3), *fields), 400, "invalid_batch_line")
+        assert error["message"].endswith("(model_not_allowed)")
+        error = refused(send(mixed, bound, NATIVE, *fields), 400, "invalid_batch_line")
+        assert error["message"].startswith("line 1 of the batch file: it has no 'method'")
+    assert mixed.up.files == {} and mixed.mistral.files == {}
+
+
+def test_a_provider_named_behind_the_file_gets_its_names(mixed):
+    for fields in ((PURPOSE, TO_UP), (TO_UP, PURPOSE)):
+        reply = send(mixed, mixed.new_key(), lines(30, model="longer"), *fields)
+        assert reply.status_code == 200, reply.text
+        has(mixed.up, lines(30, model=LONGER))
+
+
+def test_the_next_of_a_pool_that_takes_other_lines_gets_good_ones(mixed):
+    key, bound = mixed.new_key(), mixed.new_key(models=["longer"])
+    way = dict(filename="pool.jsonl")
+    reply = send(mixed, key, lines(30, model="longer"), PURPOSE, **way)
+    assert reply.status_code == 200, reply.text
+    has(mixed.up, lines(30, model=LONGER))
+    # It is the first one's failure that is told, and the second is not asked.
+    for secret, data in ((bound, lines(3)), (key, NATIVE)):
+        refused(send(mixed, secret, data, PURPOSE, **way), 502, "upstream_unreachable")
+    assert len(mixed.up.files) == 1
+
+
+@pytest.mark.parametrize("provider", ["plain", "mapped"])
+@pytest.mark.parametrize("first", ["purpose", "file"])
+def test_other_lines_pass_whatever_comes_first(mixed, first, provider):
+    """By a rule, the purpose decides; models are not renamed there."""
+    to = provider if provider == "mapped" else None
+    for data in (NATIVE, lines(30, model="there"), b"of its own\n"):
+        reply = batch(mixed, mixed.new_key(), data, to, first=first)
+        assert reply.status_code == 200, reply.text
+        assert reply.json()["filemux"]["provider"] == provider
+        assert list(mixed.mistral.files.values())[-1].read() == data

@@ -604,6 +604,43 @@ static void the_verdict_is_that_of_a_tree_per_line(void **state)
     buf_release(&r.out);
 }
 
+/* The lenient check of a file tells what a strict one would have said. */
+static void a_lenient_check_knows_what_a_strict_one_says(void **state)
+{
+    static const char *const files[] = {
+        GOOD("a") "\n" GOOD("b"),
+        GOOD("a") "\n\n{\"custom_id\":\"b\",\"body\":{}}\n" GOOD("c"),
+        GOOD("a") "\n" LINE("b", "/x", "m") "\n{",
+        GOOD("a") "\n{\n" LINE("b", "/x", "m"),
+        GOOD("a") "\n" GOOD("a"),
+        "\n",
+    };
+    const uint64_t key[2] = {1, 2};
+    struct run r;
+
+    (void)state;
+    run_open(&r);
+    for (size_t i = 0; i < COUNTOF(files); i++) {
+        struct str file = str_of(files[i]);
+        struct batch_check c;
+        struct gw_error e = {0}, strict;
+
+        check_everywhere(&r, file);
+        strict = r.e;
+        batch_check_init(&c, 100, 4096, key, &ops, &r);
+        c.is_lenient = true;
+        if (batch_check_feed(&c, file.p, file.n, &e) == GW_OK)
+            (void)!batch_check_finish(&c, &e);
+        assert_int_equal(c.strict.err ? c.strict.err : e.err, strict.err);
+        assert_string_equal(c.strict.err ? c.strict.message : e.message,
+                            strict.message);
+        if (c.strict.err)
+            assert_int_equal(c.strict_line, i == 1 ? 3 : 2);
+        batch_check_release(&c);
+    }
+    buf_release(&r.out);
+}
+
 static void other_formats_pass_when_it_is_lenient(void **state)
 {
     static const struct {
@@ -850,6 +887,7 @@ int main(void)
         cmocka_unit_test(there_may_be_as_many_requests_as_allowed),
         cmocka_unit_test(fifty_thousand_ids_are_told_apart),
         cmocka_unit_test(other_formats_pass_when_it_is_lenient),
+        cmocka_unit_test(a_lenient_check_knows_what_a_strict_one_says),
         cmocka_unit_test(only_the_name_of_the_model_is_replaced),
         cmocka_unit_test(the_verdict_is_that_of_a_tree_per_line),
         cmocka_unit_test(files_that_lines_name_get_another_id),

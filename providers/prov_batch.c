@@ -5,11 +5,6 @@
 
 #define OBJECT_BYTES (2 * MIB)
 #define MODEL_MAX 2048
-#define ENDPOINT_MAX 256
-/* OpenAI's bounds. */
-#define METADATA_MAX 16
-#define METADATA_KEY_MAX 64
-#define METADATA_VALUE_MAX 512
 
 const char *prov_batch_status(const struct prov_batch_state *states, size_t n,
                               struct str theirs)
@@ -44,26 +39,6 @@ static enum gw_err check_model(const struct provider_conf *c, struct str model,
     return GW_OK;
 }
 
-static enum gw_err check_metadata(const struct json *v, struct gw_error *e)
-{
-    bool is_valid = json_is_object(v) && json_count(v) <= METADATA_MAX;
-    const struct json *value;
-    struct str name;
-    void *at = NULL;
-
-    if (json_is_null(v))
-        return GW_OK;
-    while (is_valid && (value = json_next(v, &at, &name)))
-        is_valid = name.n <= METADATA_KEY_MAX && json_is_string(value) &&
-                   json_str(value).n <= METADATA_VALUE_MAX;
-    if (is_valid)
-        return GW_OK;
-    return err_set_param(e, GW_INVALID_VALUE, "metadata",
-                         "'metadata' must be an object of at most %d texts, "
-                         "their names %d and they %d bytes long",
-                         METADATA_MAX, METADATA_KEY_MAX, METADATA_VALUE_MAX);
-}
-
 static enum gw_err refuse_unsupported(const struct provider_conf *c,
                                       const struct json *request,
                                       struct gw_error *e)
@@ -82,13 +57,8 @@ enum gw_err prov_batch_check(const struct provider_conf *c,
                              struct gw_error *e)
 {
     if (check_model(c, model.n ? model : str_of(dflt), symbols, e) ||
-        check_metadata(json_get(request, "metadata"), e) ||
         refuse_unsupported(c, request, e))
         return e->err;
-    if (json_str(json_get(request, "endpoint")).n > ENDPOINT_MAX)
-        return err_set_param(e, GW_INVALID_VALUE, "endpoint",
-                             "'endpoint' must be at most %d bytes long",
-                             ENDPOINT_MAX);
     return GW_OK;
 }
 

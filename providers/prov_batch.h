@@ -36,7 +36,7 @@ const char *prov_batch_status(const struct prov_batch_state *states, size_t n,
 struct str prov_batch_model(const struct prov_op *op, const char *dflt);
 
 /* For check_batch: a model that is named by letters, digits and the symbols,
- * metadata as OpenAI takes it, nothing that cannot be had. */
+ * nothing that cannot be had. */
 enum gw_err prov_batch_check(const struct provider_conf *c,
                              const struct json *request, struct str model,
                              const char *dflt, const char *symbols,

@@ -9,15 +9,16 @@
 static const struct {
     const char *name;
     bool is_required, is_text;
+    size_t max; /* bytes; 0: it is bounded elsewhere */
 } parameters[] = {
     /* clang-format off */
     {"input_file_id",        true,  true},
-    {"endpoint",             true,  true},
+    {"endpoint",             true,  true,  LIMIT_BATCH_ENDPOINT},
     {"completion_window",    true,  true},
     {"metadata",             false, false},
     {"output_expires_after", false, false},
     {"override_settings",    false, false},
-    {"model",                false, true},
+    {"model",                false, true,  LIMIT_BATCH_NAME_BYTES},
     {"provider",             false, true},
     {"custom_llm_provider",  false, true},
     /* clang-format on */
@@ -73,6 +74,31 @@ static enum gw_err check_expiry(const struct json *v, struct gw_error *e)
                          "file");
 }
 
+static enum gw_err check_metadata(const struct json *v, struct gw_error *e)
+{
+    const struct json *metadata = json_get(v, "metadata"), *value;
+    bool is_valid = json_is_object(metadata) &&
+                    json_count(metadata) <= LIMIT_METADATA_PAIRS;
+    struct str name;
+    void *at = NULL;
+
+    if (json_is_null(metadata))
+        return GW_OK;
+    while (is_valid && (value = json_next(metadata, &at, &name)))
+        is_valid = str_chars(name, LIMIT_METADATA_KEY).n == name.n &&
+                   json_is_string(value) &&
+                   str_chars(json_str(value), LIMIT_METADATA_VALUE).n ==
+                       json_str(value).n;
+    if (is_valid)
+        return GW_OK;
+    return err_set_param(e, GW_INVALID_VALUE, "metadata",
+                         "'metadata' must be an object of at most %d texts, "
+                         "their names up to %d characters long and they up to "
+                         "%d",
+                         LIMIT_METADATA_PAIRS, LIMIT_METADATA_KEY,
+                         LIMIT_METADATA_VALUE);
+}
+
 enum gw_err batch_request_check(const struct json *v, struct gw_error *e)
 {
     struct str name;
@@ -89,12 +115,16 @@ enum gw_err batch_request_check(const struct json *v, struct gw_error *e)
             !json_is_string(member))
             return err_set_param(e, GW_INVALID_VALUE, parameters[i].name,
                                  "'%s' must be a string", parameters[i].name);
+        if (parameters[i].max && json_str(member).n > parameters[i].max)
+            return err_set_param(e, GW_INVALID_VALUE, parameters[i].name,
+                                 "'%s' must be at most %zu bytes long",
+                                 parameters[i].name, parameters[i].max);
     }
     while (json_next(v, &at, &name))
         if (!is_parameter(name))
             return err_set(e, GW_INVALID_VALUE, "unknown parameter '%.*s'",
                            (int)MIN(name.n, (size_t)60), name.p);
-    if (check_window(v, e) != GW_OK)
+    if (check_window(v, e) != GW_OK || check_metadata(v, e) != GW_OK)
         return e->err;
     return check_expiry(v, e);
 }

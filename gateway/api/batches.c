@@ -401,6 +401,20 @@ static enum gw_err check_batch(struct txn *t, struct single *s,
     return p->type->check_batch(p, s->request, *model, e);
 }
 
+/* Files of other purposes were not checked: their lines may name models that
+ * the key may not use. */
+static enum gw_err check_purpose(const struct file_record *f,
+                                 struct gw_error *e)
+{
+    if (str_eq(f->obj.purpose, STR("batch")))
+        return GW_OK;
+    return err_set_param(e, GW_INVALID_VALUE, "input_file_id",
+                         "a batch needs a file of the purpose 'batch', that of "
+                         "this one is '%.*s'",
+                         (int)MIN(f->obj.purpose.n, (size_t)60),
+                         f->obj.purpose.p);
+}
+
 static void on_input(void *arg, const struct file_record *f,
                      const struct gw_error *e)
 {
@@ -424,7 +438,8 @@ static void on_input(void *arg, const struct file_record *f,
     s->provider = usable_provider(t, input->obj.provider);
     if (!s->provider)
         return;
-    if (count_lines(t, s, input, &bad) != GW_OK ||
+    if (check_purpose(input, &bad) != GW_OK ||
+        count_lines(t, s, input, &bad) != GW_OK ||
         check_batch(t, s, input, &bad) != GW_OK) {
         txn_fail(t, &bad);
         return;

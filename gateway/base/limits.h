@@ -94,6 +94,14 @@
 #define LIMIT_BATCH_IDS (2 * LIMIT_BATCH_LINE_IDS) /* kept of a file's: a line's
                                                       are all among them */
 
+/* --- batches --- */
+#define LIMIT_METADATA_PAIRS 16  /* OpenAI's own bounds; in characters */
+#define LIMIT_METADATA_KEY 64
+#define LIMIT_METADATA_VALUE 512
+#define LIMIT_BATCH_ENDPOINT 256 /* bytes */
+#define LIMIT_BATCH_MEMBERS_BYTES (192 * KIB) /* all that is kept of what a
+                                                 provider said of one */
+
 /* --- uploads in parts --- */
 #define LIMIT_UPLOAD_PARTS 2000 /* of one upload: 8 GB in parts of 4 MB */
 

@@ -133,6 +133,16 @@ struct str str_front(struct str s, size_t max)
     return str_make(s.p, max);
 }
 
+struct str str_chars(struct str s, size_t chars)
+{
+    size_t i = 0;
+
+    for (size_t k = 0; k < chars && i < s.n; k++)
+        i += MAX(utf8_len((const unsigned char *)s.p + i, s.n - i), 1u);
+    s.n = i;
+    return s;
+}
+
 int str_hex_digit(char c)
 {
     if (c >= '0' && c <= '9')

@@ -55,6 +55,8 @@ ptrdiff_t str_find(struct str s, char byte);
 bool str_is_utf8(struct str s);
 /* At most max bytes of the front: no character of UTF-8 is cut in two. */
 struct str str_front(struct str s, size_t max);
+/* The first so many characters of a text in UTF-8, or all of it. */
+struct str str_chars(struct str s, size_t chars);
 /* The value of a hex digit in either case, or -1. */
 int str_hex_digit(char c);
 /* Whether s holds nothing but ASCII letters, digits and the symbols given. */

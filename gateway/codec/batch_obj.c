@@ -1,12 +1,20 @@
 #include "gateway/codec/batch_obj.h"
 
+#include <stdio.h>
+
 #include "gateway/base/bug.h"
 #include "gateway/codec/file_obj.h"
 
 /* Of a file full of faults the first ones tell enough. */
 #define ERRORS_MAX 100
-#define MEMBERS_BYTES (2 * MIB)
 #define STATUS_MAX 64
+/* Texts of a provider's are cut to so many characters. */
+#define CODE_MAX 128
+#define MESSAGE_MAX 1024
+#define MODEL_MAX 2048
+/* Numbers, in objects one within another: OpenAI's has five. */
+#define USAGE_MAX 8
+#define USAGE_NAME_MAX 64
 
 static const char *const times[] = {
     "in_progress_at", "expires_at", "finalizing_at", "completed_at",
@@ -20,9 +28,10 @@ struct cleaner {
 
 /* --- reading --- */
 
-static void put_text(struct json_out *j, const char *name, const struct json *v)
+static void put_text(struct json_out *j, const char *name, const struct json *v,
+                     size_t max)
 {
-    json_put_str(j, name, json_str(json_get(v, name)));
+    json_put_str(j, name, str_chars(json_str(json_get(v, name)), max));
 }
 
 static void put_time(struct json_out *j, const char *name, const struct json *v)
@@ -37,11 +46,13 @@ static void put_time(struct json_out *j, const char *name, const struct json *v)
 
 /* What may name an id of the provider's. */
 static void put_clean(struct json_out *j, const char *name,
-                      const struct json *v, const struct cleaner *c)
+                      const struct json *v, const struct cleaner *c, size_t max)
 {
     struct str text = json_str(json_get(v, name));
 
-    json_put_str(j, name, text.p ? c->fn(c->arg, text) : text);
+    if (text.p)
+        text = str_chars(c->fn(c->arg, text), max);
+    json_put_str(j, name, text);
 }
 
 static void put_error(struct json_out *j, const struct json *v,
@@ -50,9 +61,9 @@ static void put_error(struct json_out *j, const struct json *v,
     int64_t line;
 
     json_open(j, NULL, '{');
-    put_clean(j, "code", v, c);
-    put_clean(j, "message", v, c);
-    put_clean(j, "param", v, c);
+    put_clean(j, "code", v, c, CODE_MAX);
+    put_clean(j, "message", v, c, MESSAGE_MAX);
+    put_clean(j, "param", v, c, CODE_MAX);
     if (json_int(json_get(v, "line"), &line))
         json_put_int(j, "line", line);
     else
@@ -73,7 +84,7 @@ static void put_errors(struct json_out *j, const struct json *v,
     json_open(j, "errors", '{');
     json_put_cstr(j, "object", "list");
     json_open(j, "data", '[');
-    for (i = 0; i < n; i++)
+    for (i = 0; i < n && j->buf->n < LIMIT_BATCH_MEMBERS_BYTES / 3; i++)
         put_error(j, json_at(data, i), c);
     json_close(j);
     json_close(j);
@@ -94,32 +105,80 @@ static void put_counts(struct json_out *j, const struct json *v)
     json_close(j);
 }
 
-static void put_object(struct json_out *j, const char *name,
-                       const struct json *v)
+/* The numbers of an object, and those of objects in it. */
+static void put_usage(struct json_out *j, const char *name,
+                      const struct json *v, unsigned depth)
 {
-    const struct json *member = json_get(v, name);
+    const struct json *member;
+    struct str key;
+    int64_t n;
 
-    json_put(j, name, json_is_object(member) ? member : NULL);
+    if (!json_is_object(v)) {
+        json_put_null(j, name);
+        return;
+    }
+    json_open(j, name, '{');
+    for (size_t i = 0;
+         i < USAGE_MAX && (member = json_member(v, i, &key)) != NULL; i++) {
+        char text[USAGE_NAME_MAX + 1];
+
+        if (key.n > USAGE_NAME_MAX)
+            continue;
+        snprintf(text, sizeof(text), "%.*s", STR_ARG(key));
+        if (json_is_number(member) && json_int(member, &n))
+            json_put_int(j, text, n);
+        else if (json_is_object(member) && depth)
+            put_usage(j, text, member, depth - 1);
+    }
+    json_close(j);
 }
 
-static void put_members(struct json_out *j, const struct json *v,
-                        struct str status, const struct cleaner *c)
+/* Within OpenAI's bounds: what a provider says beyond them is cut, or left
+ * out. */
+static void put_metadata(struct json_out *j, struct arena *a,
+                         const struct json *v)
+{
+    const struct json *member;
+    size_t n = 0;
+    struct str name;
+    void *at = NULL;
+
+    if (!json_is_object(v)) {
+        json_put_null(j, "metadata");
+        return;
+    }
+    json_open(j, "metadata", '{');
+    while (n < LIMIT_METADATA_PAIRS && (member = json_next(v, &at, &name))) {
+        struct str text = json_str(member);
+
+        if (!text.p || str_chars(name, LIMIT_METADATA_KEY).n < name.n)
+            continue;
+        n++;
+        json_put_str(j, arena_cstr(a, name),
+                     str_chars(text, LIMIT_METADATA_VALUE));
+    }
+    json_close(j);
+}
+
+static void put_members(struct json_out *j, struct arena *a,
+                        const struct json *v, struct str status,
+                        const struct cleaner *c)
 {
     size_t i;
 
     json_open(j, NULL, '{');
-    put_text(j, "endpoint", v);
+    put_text(j, "endpoint", v, LIMIT_BATCH_ENDPOINT);
     if (json_is_string(json_get(v, "model")))
-        put_text(j, "model", v);
+        put_text(j, "model", v, MODEL_MAX);
     put_errors(j, json_get(v, "errors"), c);
-    put_text(j, "completion_window", v);
+    put_text(j, "completion_window", v, CODE_MAX);
     json_put_str(j, "status", status);
     json_put_int(j, "created_at", file_obj_time(json_get(v, "created_at")));
     for (i = 0; i < COUNTOF(times); i++)
         put_time(j, times[i], v);
     put_counts(j, json_get(v, "request_counts"));
-    put_object(j, "usage", v);
-    put_object(j, "metadata", v);
+    put_usage(j, "usage", json_get(v, "usage"), 1);
+    put_metadata(j, a, json_get(v, "metadata"));
     json_close(j);
 }
 
@@ -163,9 +222,9 @@ enum gw_err batch_obj_read(struct arena *a, const struct json *v,
         return err_set(e, GW_UPSTREAM_BAD_RESPONSE,
                        "the provider's batch has no id or status");
     out->status = lower(a, status);
-    buf_init(&b, MEMBERS_BYTES);
+    buf_init(&b, LIMIT_BATCH_MEMBERS_BYTES);
     json_out_init(&j, &b);
-    put_members(&j, v, out->status, &c);
+    put_members(&j, a, v, out->status, &c);
     if (b.overflow)
         err_set(e, GW_UPSTREAM_BAD_RESPONSE, "the provider's batch is too big");
     else
@@ -206,7 +265,7 @@ struct str batch_obj_complete(struct arena *a, struct str members,
     struct buf b;
     size_t i;
 
-    buf_init(&b, MEMBERS_BYTES);
+    buf_init(&b, LIMIT_BATCH_MEMBERS_BYTES);
     json_out_init(&j, &b);
     json_open(&j, NULL, '{');
     for (i = 0; i < COUNTOF(names); i++)
@@ -252,7 +311,7 @@ struct str batch_obj_failed(struct arena *a, struct str members, int64_t at,
     void *from = NULL;
     struct buf b;
 
-    buf_init(&b, MEMBERS_BYTES);
+    buf_init(&b, LIMIT_BATCH_MEMBERS_BYTES);
     json_out_init(&j, &b);
     json_open(&j, NULL, '{');
     while ((member = json_next(v, &from, &name)))

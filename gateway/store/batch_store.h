@@ -61,7 +61,8 @@ struct redis_call *batch_store_get(struct redis *r, struct arena *a,
                                    struct str owner, struct str id,
                                    batch_store_get_callback *fn, void *arg);
 /* The newest first, up to limit, behind the id `after` (STR_NULL: from the
- * start), of one provider or (STR_NULL) of all. All is the arena's. */
+ * start), of one provider or (STR_NULL) of all. One that cannot be read is left
+ * out, with a line in the log. All is the arena's. */
 struct redis_call *batch_store_page(struct redis *r, struct arena *a,
                                     struct str owner, struct str provider,
                                     struct str after, size_t limit,

@@ -389,3 +389,69 @@ def test_a_deleted_input_is_not_found(world, sdk, key):
     body = {"input_file_id": file.id, "endpoint": CHAT, "completion_window": "24h"}
     error = refused(world.call(key, "POST", "/v1/batches", json=body), 404)
     assert error["code"] == "file_not_found"
+
+
+# --- what is asked for is bounded, and what is told ---
+
+FULL = {"ü" * 60 + f"{n:04}": "\U0001f600" * 512 for n in range(16)}
+
+
+def wished(world, key, file_id, **more):
+    body = {"input_file_id": file_id, "endpoint": CHAT, "completion_window": "24h"}
+    return world.call(key, "POST", "/v1/batches", json={**body, **more})
+
+
+def test_metadata_is_kept_to_the_last_character(world, sdk):
+    made = create(sdk, put(sdk).id, metadata=FULL)
+    assert only(world.up).request["metadata"] == FULL == made.metadata
+    assert sdk.batches.list().data[0].metadata == FULL
+
+
+@pytest.mark.parametrize("more, param", [
+    ({"metadata": {str(n): "" for n in range(17)}}, "metadata"),
+    ({"metadata": {"k": "x" * 513}}, "metadata"),
+    ({"metadata": {"k": '"' * 300_000}}, "metadata"),
+    ({"metadata": {"k" * 65: "x"}}, "metadata"),
+    ({"metadata": {"k": 1}}, "metadata"),
+    ({"metadata": {"k": {}}}, "metadata"),
+    ({"metadata": []}, "metadata"),
+    ({"endpoint": "/" + "x" * 256}, "endpoint"),
+    ({"model": "m" * 5000}, "model"),
+], ids=lambda p: str(p)[:40])  # fmt: skip
+def test_what_is_beyond_the_bounds_is_refused(world, sdk, key, more, param):
+    assert refused(wished(world, key, put(sdk).id, **more), 400)["param"] == param
+    assert world.up.batches == {}
+
+
+def test_a_provider_that_says_too_much_is_cut(world, sdk, key):
+    made = create(sdk, put(sdk).id)
+    said = {
+        "id": only(world.up).id, "object": "batch", "status": "in_progress",
+        "endpoint": CHAT, "input_file_id": "file-x", "completion_window": "24h",
+        "metadata": {"n": [{}] * 20000, "long": "x" * 1000, "k" * 65: "v", "kept": "v"},
+        "usage": {"input_tokens": 7, "more": {"cached": 1, "x": [{}] * 20000}},
+    }  # fmt: skip
+    world.up.fault(on_head(answer(200, said)), method="GET", path="/batches/", times=2)
+    seen = world.call(key, "GET", f"/v1/batches/{made.id}").json()
+    assert seen["metadata"] == {"long": "x" * 512, "kept": "v"}
+    assert seen["usage"] == {"input_tokens": 7, "more": {"cached": 1}}
+    assert world.call(key, "GET", "/v1/batches").json()["data"] == [seen]
+
+
+def test_a_record_that_cannot_be_read_does_not_hide_the_others(world, sdk, key):
+    made = [create(sdk, put(sdk).id).id for _ in range(3)]
+    keys = world.redis.command("KEYS", f"*:{made[1]}").decode().split("\r\n")[2::2]
+    for name in keys:
+        if world.redis.command("TYPE", name) == b"+string\r\n":
+            world.redis.command("SET", name, "{")
+    assert [b.id for b in sdk.batches.list()] == [made[2], made[0]]
+    assert "a batch record in redis is broken" in world.stderr()
+
+
+def test_a_batch_is_made_of_a_file_for_batches(world, sdk, key):
+    for purpose in ("vision", "fine-tune", "user_data"):
+        file = sdk.files.create(file=("in.jsonl", LINES), purpose=purpose)
+        world.up.files.clear()  # it is not asked
+        error = refused(wished(world, key, file.id), 400, "invalid_value")
+        assert error["param"] == "input_file_id" and f"'{purpose}'" in error["message"]
+    assert world.up.batches == {}

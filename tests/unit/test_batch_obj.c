@@ -94,6 +94,89 @@ static void test_it_is_shown_with_other_ids_and_all_its_members(void **st)
     buf_release(&out);
 }
 
+static const struct json *members_of(struct str text)
+{
+    struct batch_obj b;
+
+    assert_int_equal(read_text(text, &b), GW_OK);
+    assert_true(b.members.n <= LIMIT_BATCH_MEMBERS_BYTES);
+    return json_parse(arena, b.members, NULL);
+}
+
+/* ü is two bytes and one character. */
+static void test_metadata_is_within_the_bounds_of_a_request(void **st)
+{
+    const struct json *v;
+    struct buf b;
+
+    (void)st;
+    buf_init(&b, MIB);
+    buf_printf(&b, "{\"id\":\"b\",\"status\":\"x\",\"metadata\":{\"n\":7,\"");
+    for (int i = 0; i < 65; i++)
+        buf_printf(&b, "k");
+    buf_printf(&b, "\":\"gone\",\"");
+    for (int i = 0; i < 64; i++)
+        buf_printf(&b, "\u00fc");
+    buf_printf(&b, "\":\"kept\",\"long\":\"");
+    for (int i = 0; i < 600; i++)
+        buf_printf(&b, "\u00fc");
+    buf_printf(&b, "\"");
+    for (int i = 0; i < 20; i++)
+        buf_printf(&b, ",\"%d\":\"\"", i);
+    buf_printf(&b, "}}");
+    v = json_get(members_of(buf_str(&b)), "metadata");
+    assert_int_equal(json_count(v), LIMIT_METADATA_PAIRS);
+    assert_int_equal(json_str(json_get(v, "long")).n, 1024);
+    assert_null(json_get(v, "n"));
+    assert_non_null(json_get(v, "13"));
+    assert_null(json_get(v, "14"));
+    buf_release(&b);
+}
+
+/* Every text as long as it can be, of what takes most room. */
+static void test_whatever_it_says_there_is_room_for_it(void **st)
+{
+    static const char *const texts[] = {"endpoint", "model",
+                                        "completion_window", "status"};
+    const struct json *v;
+    struct buf b;
+
+    (void)st;
+    buf_init(&b, MIB);
+    buf_printf(&b, "{\"id\":\"b\",\"usage\":{");
+    for (int i = 0; i < 20; i++)
+        buf_printf(&b, "\"%d\":{\"a\":1,\"b\":{\"c\":2},\"d\":\"x\"},", i);
+    buf_printf(&b, "\"z\":1},\"metadata\":{");
+    for (int i = 0; i < 16; i++) {
+        buf_printf(&b, "%s\"%d\":\"", i ? "," : "", i);
+        for (int k = 0; k < 600; k++)
+            buf_printf(&b, "\\u0001");
+        buf_printf(&b, "\"");
+    }
+    buf_printf(&b, "},\"errors\":{\"data\":[");
+    for (int i = 0; i < 60; i++) {
+        buf_printf(&b, "%s{\"message\":\"", i ? "," : "");
+        for (int k = 0; k < 1100; k++)
+            buf_printf(&b, "\\u0001");
+        buf_printf(&b, "\",\"code\":\"c\",\"param\":7}");
+    }
+    buf_printf(&b, "]}");
+    for (size_t i = 0; i < COUNTOF(texts); i++) {
+        buf_printf(&b, ",\"%s\":\"", texts[i]);
+        for (int k = 0; k < (i < 3 ? 3000 : 10); k++)
+            buf_printf(&b, "\\u0001");
+        buf_printf(&b, "\"");
+    }
+    buf_printf(&b, "}");
+    assert_false(b.overflow);
+    v = members_of(buf_str(&b));
+    assert_int_equal(json_count(json_get(v, "usage")), 8);
+    assert_int_equal(json_count(json_get(json_get(v, "usage"), "7")), 1);
+    assert_in_range(json_count(json_get(json_get(v, "errors"), "data")), 5, 59);
+    assert_int_equal(json_str(json_get(v, "endpoint")).n, 256);
+    buf_release(&b);
+}
+
 static void test_what_is_over_is_told_from_what_is_not(void **st)
 {
     (void)st;
@@ -133,6 +216,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_without_an_id_and_a_status_it_is_no_batch),
         cmocka_unit_test(test_it_is_shown_with_other_ids_and_all_its_members),
+        cmocka_unit_test(test_metadata_is_within_the_bounds_of_a_request),
+        cmocka_unit_test(test_whatever_it_says_there_is_room_for_it),
         cmocka_unit_test(test_what_is_over_is_told_from_what_is_not),
         cmocka_unit_test(test_what_a_provider_leaves_out_is_as_it_was_known),
     };

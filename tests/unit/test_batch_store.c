@@ -196,6 +196,41 @@ static void pages_are_exact_over_providers(void **state)
     arena_free(a);
 }
 
+static void one_that_cannot_be_read_is_in_no_page(void **state)
+{
+    struct fx *f = *state;
+    struct arena *a = arena_new();
+    struct batch_record one = sample(a, "up", 1000),
+                        two = sample(a, "up", 2000);
+    struct got g;
+
+    two.upstream_id = STR("");
+    assert_true(put(f, &one) && put(f, &two));
+    g = page(f, a, STR_NULL, STR_NULL, 9);
+    assert_int_equal(g.n, 1);
+    assert_str(g.v[0].obj.id, one.obj.id);
+    assert_true(g.at_end);
+    arena_free(a);
+}
+
+/* The worst that batch_obj_read() can make of an answer. */
+static void the_largest_record_can_be_read(void **state)
+{
+    struct fx *f = *state;
+    struct arena *a = arena_new();
+    struct batch_record b = sample(a, "up", 1000);
+    char *members = arena_alloc(a, LIMIT_BATCH_MEMBERS_BYTES);
+    struct got g;
+
+    memset(members, '"', LIMIT_BATCH_MEMBERS_BYTES);
+    b.obj.members = str_make(members, LIMIT_BATCH_MEMBERS_BYTES);
+    assert_true(put(f, &b));
+    g = get(f, a, b.owner, b.obj.id);
+    assert_true(g.found);
+    assert_str(g.one.obj.members, b.obj.members);
+    arena_free(a);
+}
+
 static void a_deleted_one_is_in_no_page(void **state)
 {
     struct fx *f = *state;
@@ -250,6 +285,8 @@ int main(void)
         TEST(a_record_reads_back_as_it_was_put),
         TEST(what_is_final_stays_so),
         TEST(pages_are_exact_over_providers),
+        TEST(one_that_cannot_be_read_is_in_no_page),
+        TEST(the_largest_record_can_be_read),
         TEST(a_deleted_one_is_in_no_page),
         TEST(a_cluster_holds_them),
         cmocka_unit_test(a_broken_record_is_no_record),

@@ -1,21 +1,30 @@
 /* files_copy.c -- POST /v1/files/{id}/copy {"provider": "…"}.
  *
  *   BODY      where to, and for how long
- *   JOURNAL   the quota is held; the file's provider is asked for it, and when
- *             it begins to answer
+ *   JOURNAL   the quota is held; a batch file is read once and checked, where
+ *             the other provider takes OpenAI's lines; the file's provider is
+ *             asked for it, and when it begins to answer
  *   …         flow/store_file: provider ─► pipe ─► another provider; the record
  *   REPLY     the new file
  *
  * The pipe is all that is held of the file, and the slower of the two sets the
  * pace. Its length is the record's: no more and no less is stored. A client who
  * hangs up ends both, unless all has arrived already.
+ *
+ * A batch file is treated as one that is uploaded: what may be in its lines was
+ * not looked at where it is, or for that provider. How much it grows is known
+ * when it was read, and held.
  */
 #include "gateway/api/api.h"
 #include "gateway/api/upload_fields.h"
 
 #include "gateway/base/bug.h"
+#include "gateway/flow/batch_file.h"
+#include "gateway/flow/batch_models.h"
 #include "gateway/flow/copies.h"
 #include "gateway/flow/store_file.h"
+
+#define CHECK_BYTES (64 * KIB)
 
 struct copy {
     struct txn *t;
@@ -26,6 +35,13 @@ struct copy {
     struct upstream *source;
     struct redis_call *holding;
     bool has_begun; /* the file comes */
+    /* Of a batch file: */
+    struct batch_file *batch;
+    struct loop_task judging;
+    char *checked; /* bytes that are only looked at */
+    bool is_checking, rewrites;
+    int64_t growth, lines;
+    struct str model;
 };
 
 /* --- failures of either side --- */
@@ -52,7 +68,7 @@ static void locate(struct gw_error *e, const char *what,
 static bool on_failed(void *arg, struct gw_error *e)
 {
     struct copy *c = arg;
-    bool is_sources = pipe_outcome(c->pipe) == PIPE_ERROR;
+    bool is_sources = c->pipe && pipe_outcome(c->pipe) == PIPE_ERROR;
 
     /* A byte too many is noticed where the body is sent. */
     if (came(c) > c->t->record->obj.bytes) {
@@ -74,7 +90,8 @@ static void on_head(void *arg, const struct upstream_head *h)
 
     (void)h;
     c->has_begun = true;
-    store_file_held(&c->store, &ok);
+    if (!c->is_checking)
+        store_file_held(&c->store, &ok);
 }
 
 /* Once the file has begun, its end or failure goes through the pipe; unless it
@@ -85,7 +102,7 @@ static void on_read(void *arg, const struct gw_error *e)
     struct gw_error error = *e;
     int64_t size = c->t->record->obj.bytes;
 
-    if (c->has_begun && (e->err != GW_OK || came(c) == size))
+    if (c->has_begun && (c->is_checking || e->err != GW_OK || came(c) == size))
         return;
     err_set(&error, GW_UPSTREAM_BAD_RESPONSE, "%lld bytes came of %lld",
             (long long)came(c), (long long)size);
@@ -101,10 +118,23 @@ static const struct upstream_ops source_ops = {
     .done = on_read,
 };
 
+static void drop_source(struct copy *c)
+{
+    batch_file_free(c->batch);
+    upstream_abort(c->source);
+    if (c->pipe)
+        pipe_free(c->pipe);
+    c->batch = NULL;
+    c->source = NULL;
+    c->pipe = NULL;
+}
+
 static void start_source(struct copy *c)
 {
     struct txn *t = c->t;
 
+    drop_source(c);
+    c->has_begun = false;
     c->pipe = pipe_new(t->sv->loop, LIMIT_PIPE_LOW, LIMIT_PIPE_HIGH,
                        t->sv->pipe_bytes);
     c->source = upstream_new(t->sv, t->arena, c->from, PROV_CONTENT);
@@ -114,8 +144,10 @@ static void start_source(struct copy *c)
     upstream_start(c->source, NULL, c->pipe, &source_ops, c);
 }
 
-static void on_held(void *arg, const struct quota_verdict *v,
-                    const struct gw_error *e)
+/* --- a batch file is read before it is copied --- */
+
+static void on_growth(void *arg, const struct quota_verdict *v,
+                      const struct gw_error *e)
 {
     struct copy *c = arg;
     struct gw_error error = *e;
@@ -127,6 +159,111 @@ static void on_held(void *arg, const struct quota_verdict *v,
         store_file_held(&c->store, &error);
     else
         start_source(c);
+}
+
+static enum gw_err check_size(const struct copy *c, int64_t bytes,
+                              struct gw_error *e);
+
+/* It is a good one. Of one that grows, what it grows by is held as well. */
+static void on_checked(struct copy *c)
+{
+    struct txn *t = c->t;
+    struct quota_amount more = {0};
+    struct gw_error e = {0};
+
+    c->is_checking = false;
+    c->growth = batch_file_growth(c->batch, c->to->name, STR_NULL);
+    c->rewrites = batch_models_rename(t->conf, c->to->name, STR_NULL) ||
+                  batch_file_has_ids(c->batch);
+    c->lines = MAX(batch_file_requests(c->batch), 0);
+    c->model = batch_file_model(c->batch);
+    drop_source(c);
+    more.bytes = c->growth;
+    if (check_size(c, t->record->obj.bytes + c->growth, &e) != GW_OK)
+        store_file_held(&c->store, &e);
+    else if (c->growth > 0)
+        c->holding = quota_extend(t->sv->redis, c->store.hold, &t->who, &more,
+                                  on_growth, c);
+    else
+        start_source(c);
+}
+
+/* Nothing stands on the pipes here: they may go. */
+static void judge(void *arg)
+{
+    struct copy *c = arg;
+    struct pipe *p = batch_file_pipe(c->batch);
+    int64_t size = c->t->record->obj.bytes;
+    struct gw_error e = {0};
+
+    if (pipe_outcome(c->pipe) == PIPE_ERROR) {
+        e = *pipe_error(c->pipe);
+        locate(&e, "read", c->from);
+    } else if (pipe_outcome(p) == PIPE_ERROR) {
+        e = *pipe_error(p);
+    } else if (came(c) != size) {
+        err_set(&e, GW_UPSTREAM_BAD_RESPONSE, "%lld bytes came of %lld",
+                (long long)came(c), (long long)size);
+        locate(&e, "read", c->from);
+    }
+    if (e.err != GW_OK ||
+        batch_file_verdict(c->batch, c->to->name, STR_NULL, &e) != GW_OK)
+        store_file_held(&c->store, &e);
+    else
+        on_checked(c);
+}
+
+static void read_batch(void *arg)
+{
+    struct copy *c = arg;
+    struct pipe *p = batch_file_pipe(c->batch);
+
+    while (pipe_read(p, c->checked, CHECK_BYTES) > 0)
+        ;
+    if (pipe_outcome(p) != PIPE_OPEN)
+        loop_defer(c->t->sv->loop, &c->judging, judge, c);
+}
+
+static const struct pipe_reader_ops check_ops = {.readable = read_batch};
+
+static struct pipe *open_batch(struct copy *c, enum batch_file_way way)
+{
+    struct batch_file_options o = {
+        .way = way,
+        .provider = c->to->name,
+        .is_hashed = c->t->conf->checksums,
+    };
+
+    c->batch = batch_file_new(c->t, c->pipe, &o);
+    return batch_file_pipe(c->batch);
+}
+
+static bool is_to_be_checked(const struct copy *c)
+{
+    return c->t->conf->batch_check.is_enabled &&
+           (provider_caps(c->to) & PROV_OPENAI_BATCH) &&
+           str_eq(c->t->record->obj.purpose, STR("batch"));
+}
+
+static void on_held(void *arg, const struct quota_verdict *v,
+                    const struct gw_error *e)
+{
+    struct copy *c = arg;
+    struct gw_error error = *e;
+
+    c->holding = NULL;
+    if (error.err == GW_OK && v->limit != QUOTA_NONE)
+        charge_refuse(&c->t->who, v, &error);
+    if (error.err != GW_OK) {
+        store_file_held(&c->store, &error);
+        return;
+    }
+    c->is_checking = is_to_be_checked(c);
+    start_source(c);
+    if (!c->is_checking)
+        return;
+    c->checked = arena_alloc(c->t->arena, CHECK_BYTES);
+    pipe_set_reader(open_batch(c, BATCH_FILE_CHECKS), &check_ops, c);
 }
 
 static void hold(void *arg)
@@ -147,9 +284,9 @@ static struct pipe *open_source(void *arg, struct prov_upload *up)
 {
     struct copy *c = arg;
 
-    up->stream_len = c->t->record->obj.bytes;
-    up->lines = -1;
-    return c->pipe;
+    up->stream_len = c->t->record->obj.bytes + c->growth;
+    up->lines = c->lines ? c->lines : -1;
+    return c->rewrites ? open_batch(c, BATCH_FILE_REWRITES) : c->pipe;
 }
 
 static enum gw_err on_stored(void *arg, struct file_record *r,
@@ -163,9 +300,13 @@ static enum gw_err on_stored(void *arg, struct file_record *r,
     r->obj.purpose = from->obj.purpose;
     r->obj.sha256 = from->obj.sha256;
     r->content_type = from->content_type;
-    r->lines = from->lines;
-    r->model = from->model;
-    if (pipe_is_drained(c->pipe) && came(c) == r->obj.bytes)
+    r->lines = c->lines ? c->lines : from->lines;
+    r->model = c->lines ? c->model : from->model;
+    if (c->rewrites) {
+        r->obj.bytes = batch_file_bytes(c->batch);
+        r->obj.sha256 = batch_file_sha256(c->batch);
+    }
+    if (pipe_is_drained(c->pipe) && came(c) == from->obj.bytes)
         return GW_OK;
     return err_set(e, GW_UPSTREAM_BAD_RESPONSE,
                    "provider '%s' accepted the file before it was complete",
@@ -183,9 +324,8 @@ static void on_ended(void *arg)
 
     if (c->holding)
         redis_cancel(c->holding);
-    upstream_abort(c->source);
-    if (c->pipe)
-        pipe_free(c->pipe);
+    loop_task_cancel(c->t->sv->loop, &c->judging);
+    drop_source(c);
     c->t->on_gone = NULL;
 }
 
@@ -203,7 +343,8 @@ static void on_gone(struct txn *t)
     struct copy *c = t->data;
     struct gw_error gone = {0};
 
-    if (t->state == TXN_RECORD || (c->pipe && pipe_is_drained(c->pipe)))
+    if (t->state == TXN_RECORD ||
+        (!c->is_checking && c->pipe && pipe_is_drained(c->pipe)))
         return;
     err_plain(&gone, GW_CLIENT_GONE);
     store_file_fail(&c->store, &gone);
@@ -298,17 +439,18 @@ static int64_t tighter(int64_t a, int64_t b)
     return a && b ? MIN(a, b) : MAX(a, b);
 }
 
-static enum gw_err check_size(const struct copy *c, struct gw_error *e)
+static enum gw_err check_size(const struct copy *c, int64_t bytes,
+                              struct gw_error *e)
 {
     const struct txn *t = c->t;
     int64_t max = tighter(t->conf->limits.max_file_bytes,
                           vkey_max_file_bytes(t->vkey, t->vteam));
 
     max = tighter(max, c->to->max_file_bytes);
-    if (t->record->obj.bytes < 0)
+    if (bytes < 0)
         return err_set(e, GW_LENGTH_REQUIRED,
                        "how large the file is is not known");
-    if (max && t->record->obj.bytes > max)
+    if (max && bytes > max)
         return err_set(e, GW_FILE_TOO_LARGE,
                        "the file is larger than the %lld bytes allowed at "
                        "'%s'",
@@ -324,7 +466,7 @@ static enum gw_err check(struct copy *c, struct gw_error *e)
         return e->err;
     if (vkey_check_purpose(t->vkey, t->vteam, t->record->obj.purpose, e))
         return e->err;
-    return check_size(c, e);
+    return check_size(c, t->record->obj.bytes, e);
 }
 
 static void on_asked(struct txn *t, struct json *v)

@@ -6,10 +6,15 @@ import json
 import os
 import signal
 
+import httpx
 import openai
 import pytest
-from fakes.openai import OpenAI
-from gw import Gateway, config, refused, until
+import test_mistral
+import test_s3
+from fakes.mistral import Mistral
+from fakes.openai import OpenAI, after_answer_head, reset, stall
+from fakes.s3 import S3
+from gw import Gateway, config, openai_provider, refused, until
 from test_batch_check import batch, used
 
 RESPONSES, CHAT = "/v1/responses", "/v1/chat/completions"
@@ -319,3 +324,169 @@ def test_without_redis_it_is_503_and_leaves_nothing(gateway, fakes, key):
     # Files of the other providers may go: it is one account, and to the sweeper
     # what they stored there looks like what this upload may have left.
     assert theirs in fakes[0].files and set(fakes[0].files) <= known
+
+
+# --- other ways by which a file comes to a provider ---
+
+
+@pytest.fixture(scope="module")
+def places(tmp_path_factory):
+    """Two of OpenAI's, one with models of other names, a disk and a bucket, and
+    one of other lines."""
+    up, naming, s3, mistral = OpenAI(), OpenAI(api_key="sk-n"), S3(), Mistral()
+    folder = tmp_path_factory.mktemp("places")
+    conf = config({
+        "providers": {
+            "up": openai_provider(up),
+            "naming": openai_provider(naming),
+            "disk": {"type": "disk", "path": str(folder / "disk")},
+            "s3": test_s3.provider(s3),
+            "mistral": test_mistral.provider(mistral),
+        },
+        "models": {"alias": {"provider": "naming", "model": "a-longer-name"}},
+        "checksums": True, "routing": {"default": "up"},
+        "journal": {"lease": "2s", "sweep_interval": "500ms"},
+    })  # fmt: skip
+    del conf["batch_check"]
+    gw = Gateway(folder, conf)
+    gw.fakes = {"up": up, "naming": naming}
+    yield gw.start()
+    gw.stop()
+    for fake in (up, naming, s3, mistral):
+        fake.stop()
+        assert fake.violations == []
+
+
+def spread(gw, key, to, data=b"a picture", purpose="user_data", **more):
+    headers = {"x-filemux-provider": to}
+    fields = {"purpose": purpose}
+    return gw.upload(key, data, "in.jsonl", headers=headers, fields=fields, **more)
+
+
+def test_each_of_a_fan_out_gets_its_own_ids(places):
+    """It streams: nothing is spooled."""
+    key = places.new_key()
+    ours = spread(places, key, "up, naming").json()["id"]
+    theirs = {name: list(fake.files)[-1] for name, fake in places.fakes.items()}
+    data = b"".join(responses(i, ours) + responses(-1 - i) for i in range(2000))
+    reply = spread(places, key, "up, naming, mistral", data, "batch")
+    assert reply.status_code == 200, reply.text
+    for name, fake in places.fakes.items():
+        assert stored(fake) == replaced(data, ours, theirs[name])
+        path = f"/{name}/v1/files/{reply.json()['id']}/content"
+        assert places.call(key, "GET", path).content == stored(fake)
+    made = reply.json()
+    assert made["bytes"] == len(data)
+    assert made["filemux"]["sha256"] == hashlib.sha256(stored(places.fakes["up"])).hexdigest()
+
+
+def test_a_fan_out_names_the_line_whose_file_is_not_everywhere(places):
+    key = places.new_key()
+    ours = spread(places, key, "up").json()["id"]
+    known = [len(fake.files) for fake in places.fakes.values()]
+    reply = spread(places, key, "up, naming", chat(0) + chat(1, ours), "batch")
+    message = refused(reply, 400, "invalid_batch_line")["message"]
+    assert "line 2 of the batch file: " in message and "(file_elsewhere)" in message
+    until(lambda: [len(f.files) for f in places.fakes.values()] == known, "all is taken back")
+    theirs = spread(places, places.new_key(), "up, naming").json()["id"]
+    reply = spread(places, key, "up, naming", chat(0, theirs), "batch")
+    assert "(file_not_found)" in refused(reply, 400, "invalid_batch_line")["message"]
+
+
+def to_copy(gw, key, file_id, provider):
+    path = f"/v1/files/{file_id}/copy"
+    return gw.call(key, "POST", path, json={"provider": provider})
+
+
+def test_a_copy_is_checked_and_gets_the_names_of_where_it_goes(places):
+    key, naming = places.new_key(max_storage_bytes=10**6), places.fakes["naming"]
+    ours = spread(places, key, "naming").json()["id"]
+    theirs = list(naming.files)[-1]
+    data = b"".join(chat(i, ours, model="alias") for i in range(50)) + b"\n"
+    there = replaced(data, ours, theirs).replace(b'"alias"', b'"a-longer-name"')
+    file = spread(places, key, "mistral", data, "batch").json()
+    before = used(places, key)
+    reply = to_copy(places, key, file["id"], "naming")
+    assert reply.status_code == 200, reply.text
+    assert stored(naming) == there and reply.json()["bytes"] == len(there)
+    assert reply.json()["filemux"]["sha256"] == hashlib.sha256(there).hexdigest()
+    after = used(places, key)
+    assert after["storage_bytes"] - before["storage_bytes"] == len(there)
+    assert after["reserved_bytes"] == 0
+    error = refused(to_copy(places, key, file["id"], "up"), 400, "invalid_batch_line")
+    assert error["message"].startswith("line 1 of the batch file: ")
+
+
+def test_a_copy_is_no_way_round_the_models_of_a_key(places):
+    key = places.new_key(models=["cheap"])
+    known = len(places.fakes["up"].files)
+    for data in (chat(0), b'{"custom_id":"a","body":{}}\n', b"no batch"):
+        file = spread(places, key, "mistral", data, "batch").json()
+        refused(to_copy(places, key, file["id"], "up"), 400, "invalid_batch_line")
+    until(lambda: used(places, key)["reserved_files"] == 0, "it is given back")
+    assert len(places.fakes["up"].files) == known
+    assert used(places, key)["files"] == 3
+    good = spread(places, key, "mistral", chat(0, model="cheap"), "batch").json()
+    assert to_copy(places, key, good["id"], "up").status_code == 200
+
+
+@pytest.mark.parametrize("name", ["disk", "s3"])
+def test_an_upload_in_parts_may_name_files(places, name):
+    """Parts are cut anywhere; what is stored has the ids of where it is."""
+    key, other = places.new_key(), places.new_key()
+    ours = spread(places, key, name).json()["id"]
+    foreign = spread(places, other, name).json()["id"]
+
+    def complete(data):
+        meta = {"filename": "in.jsonl", "purpose": "batch", "bytes": len(data),
+                "mime_type": "application/jsonl"}  # fmt: skip
+        upload = places.call(key, "POST", f"/{name}/v1/uploads", json=meta).json()["id"]
+        ids = []
+        for piece in (data[:150], data[150:]):
+            part = places.call(key, "POST", f"/v1/uploads/{upload}/parts", files={"data": piece})
+            ids.append(part.json()["id"])
+        body = {"part_ids": ids}
+        return places.call(key, "POST", f"/v1/uploads/{upload}/complete", json=body)
+
+    data = chat(0) + chat(1, ours) + chat(2, ours)[:-1]
+    reply = complete(data)
+    error = refused(complete(chat(0) + chat(1, foreign)), 400, "invalid_batch_line")
+    assert error["message"].startswith("line 2 of the batch file: ")
+    assert error["message"].endswith("(file_not_found)")
+    if name == "s3":  # whose ids are paths, longer than ours
+        error = refused(reply, 400, "invalid_batch_line")
+        assert error["message"].startswith("line 2 of the batch file: ")
+        assert error["message"].endswith("(unsupported_operation)")
+        return
+    assert reply.status_code == 200, reply.text
+    file = reply.json()["file"]
+    got = places.call(key, "GET", f"/v1/files/{file['id']}/content").content
+    assert len(got) == len(data) == file["bytes"]
+    assert ours.encode() not in got
+    named_there = [json.loads(line)["body"]["messages"][0]["content"] for line in got.splitlines()]
+    assert len({content[0]["file"]["file_id"] for content in named_there[1:]}) == 1
+    assert file["filemux"]["sha256"] == hashlib.sha256(got).hexdigest()
+
+
+def test_who_goes_while_a_copy_is_checked_leaves_nothing(places):
+    key, up, naming = places.new_key(), *places.fakes.values()
+    file = spread(places, key, "up", b"".join(chat(i) for i in range(2000)), "batch").json()
+    known = len(naming.files)
+    up.fault(after_answer_head(stall), method="GET", path="/content")
+    with pytest.raises(httpx.TimeoutException):
+        places.call(key, "POST", f"/v1/files/{file['id']}/copy",
+                    json={"provider": "naming"}, timeout=1)  # fmt: skip
+    until(lambda: places.transfers() == 0, "the copy is over")
+    until(lambda: used(places, key)["reserved_files"] == 0, "it is given back")
+    assert len(naming.files) == known and used(places, key)["files"] == 1
+
+
+def test_a_source_that_breaks_while_it_is_checked_is_told(places):
+    key, up, naming = places.new_key(), *places.fakes.values()
+    file = spread(places, key, "up", b"".join(chat(i) for i in range(2000)), "batch").json()
+    known = len(naming.files)
+    up.fault(after_answer_head(reset), method="GET", path="/content")
+    reply = to_copy(places, key, file["id"], "naming")
+    assert reply.status_code == 502 and "read the file at 'up'" in reply.text
+    assert to_copy(places, key, file["id"], "naming").status_code == 200
+    assert len(naming.files) == known + 1

@@ -383,10 +383,23 @@ static void a_front_ends_between_characters(void **state)
     assert_null(str_front(STR_NULL, 5).p);
 }
 
+static void the_first_characters_are_whole(void **state)
+{
+    struct str s = STR("a\u00fc\u4f60\U0001f600b");
+    static const size_t ends[] = {0, 1, 3, 6, 10, 11, 11};
+
+    (void)state;
+    for (size_t i = 0; i < COUNTOF(ends); i++)
+        assert_int_equal(str_chars(s, i).n, ends[i]);
+    assert_int_equal(str_chars(STR("\xff\xc3"), 2).n, 2);
+    assert_int_equal(str_chars(STR_NULL, 7).n, 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(numbers_are_written_as_printf_does),
+        cmocka_unit_test(the_first_characters_are_whole),
         cmocka_unit_test(equal_views_hold_the_same_bytes),
         cmocka_unit_test(an_absent_view_is_not_an_empty_one),
         cmocka_unit_test(starts_and_ends_never_read_beyond),

@@ -124,6 +124,16 @@ def test_anothers_file_is_not_found(world, gw, up, method, path, place):
     assert up.seen == []
 
 
+@pytest.mark.parametrize("kind", [{}, {"type": "x"}, {"type": None}])
+def test_a_source_of_whatever_type_is_the_callers(world, up, kind):
+    where = world.path("evals/{id}/runs")
+    up.seen.clear()
+    source = {"type": "file_id", "id": world.raw_file}
+    body = {"data_source": {"source": source, **kind}}
+    refused(world.ask("POST", where, json=body), 404, "file_not_found")
+    assert up.seen == []
+
+
 @pytest.mark.parametrize("method, path, place", cases("REQUEST", "OBJECT"))
 def test_anothers_object_is_not_found(world, gw, up, method, path, place):
     where = world.path(path)

@@ -10,6 +10,7 @@
  */
 #include "gateway/api/api.h"
 
+#include "gateway/base/bug.h"
 #include "gateway/codec/json.h"
 #include "gateway/codec/url.h"
 #include "gateway/flow/kept.h"
@@ -53,7 +54,8 @@ struct list {
     size_t nfilters;
     struct str beta;
 
-    struct listed *v; /* of the page under way */
+    struct arena *room; /* of the records of a page, until they are picked */
+    struct listed *v;   /* of the page under way; room for PAGE */
     size_t n, next, under_way;
     bool at_end;
     struct kept_record last; /* of the page before */
@@ -228,7 +230,7 @@ static bool is_wanted(const struct list *l, const struct kept_record *k)
 
     if (!l->nfilters)
         return true;
-    state = json_parse(l->t->arena, k->state, &none);
+    state = json_parse(l->room, k->state, &none);
     for (i = 0; i < l->nfilters; i++) {
         const struct filter *f = &l->filters[i];
 
@@ -239,13 +241,51 @@ static bool is_wanted(const struct list *l, const struct kept_record *k)
     return true;
 }
 
+static void free_room(void *arg)
+{
+    struct list *l = arg;
+
+    arena_free(l->room);
+    l->room = NULL;
+}
+
+static struct kept_record copy(struct arena *a, const struct kept_record *k)
+{
+    return (struct kept_record){
+        .id = arena_dup(a, k->id),
+        .kind = arena_dup(a, k->kind),
+        .owner = arena_dup(a, k->owner),
+        .provider = arena_dup(a, k->provider),
+        .upstream_id = arena_dup(a, k->upstream_id),
+        .key_hash = arena_dup(a, k->key_hash),
+        .ulid = arena_dup(a, k->ulid),
+        .state = arena_dup(a, k->state),
+    };
+}
+
+/* What nobody asked for is not kept: there may be very much of it. */
+static void pick(struct list *l, const struct kept_record *v, size_t n)
+{
+    struct arena *a = l->t->arena;
+
+    ASSERT(n <= PAGE);
+    memset(l->v, 0, PAGE * sizeof(l->v[0]));
+    l->n = l->next = 0;
+    for (size_t i = 0; i < n; i++)
+        if (is_wanted(l, &v[i]))
+            l->v[l->n++].look.record = copy(a, &v[i]);
+    if (n)
+        l->last = (struct kept_record){.id = arena_dup(a, v[n - 1].id),
+                                       .ulid = arena_dup(a, v[n - 1].ulid)};
+    free_room(l);
+}
+
 static void on_page(void *arg, struct kept_record *v, size_t n, bool at_end,
                     bool is_known, const struct gw_error *e)
 {
     struct txn *t = arg;
     struct list *l = t->data;
     struct gw_error unknown = {0};
-    size_t i;
 
     t->store_call = NULL;
     if (e->err == GW_OK && !is_known)
@@ -257,15 +297,8 @@ static void on_page(void *arg, struct kept_record *v, size_t n, bool at_end,
         finish(l);
         return;
     }
-    l->v = arena_alloc(t->arena, (n + 1) * sizeof(l->v[0]));
-    memset(l->v, 0, (n + 1) * sizeof(l->v[0]));
-    l->n = l->next = 0;
-    for (i = 0; i < n; i++)
-        if (is_wanted(l, &v[i]))
-            l->v[l->n++].look.record = v[i];
+    pick(l, v, n);
     l->at_end = at_end || !n;
-    if (n)
-        l->last = v[n - 1];
     look_at_more(l);
 }
 
@@ -275,8 +308,9 @@ static void next_page(struct list *l)
 
     l->pages++;
     l->query.limit = MIN((size_t)PAGE, l->limit + 1);
+    l->room = arena_new();
     t->store_call =
-        kept_store_page(t->sv->redis, t->arena, &l->query, on_page, t);
+        kept_store_page(t->sv->redis, l->room, &l->query, on_page, t);
 }
 
 /* --- the query --- */
@@ -398,6 +432,8 @@ void kept_list(struct txn *t)
     }
     l->texts = arena_alloc(t->arena, l->limit * sizeof(l->texts[0]));
     l->ids = arena_alloc(t->arena, l->limit * sizeof(l->ids[0]));
+    l->v = arena_alloc(t->arena, PAGE * sizeof(l->v[0]));
+    arena_on_free(t->arena, free_room, l);
     t->data = l;
     txn_hold(t);
     t->on_break = break_list;

@@ -10,7 +10,7 @@ import openai
 import pytest
 from conftest import sdk_for
 from fakes.openai import OpenAI, answer, call, on_head, on_stored, reset, stall
-from gw import config, openai_provider, refused, until
+from gw import MB, RELEASE, config, openai_provider, refused, until
 
 QUICK = {"journal": {"lease": "2s", "sweep_interval": "500ms"}}
 LINES = b'{"messages": []}\n'
@@ -177,6 +177,27 @@ def test_a_list_finds_by_metadata(world, sdk):
     listed = sdk.fine_tuning.jobs.list(limit=1, metadata={"k": "1"})
     assert [j.id for j in listed.data] == [made[0]] and listed.has_more
     assert [j.id for j in sdk.fine_tuning.jobs.list(metadata={"k": "1"})] == made[::2]
+
+
+def test_a_list_that_finds_nothing_takes_little_memory(start, fake, redis):
+    """It reads everything there is, and keeps nothing of it."""
+    gw = start(config({"redis": {"url": redis.url}}, up=fake), binary=RELEASE)
+    key = gw.new_key(team_id="red")
+    state = json.dumps({"object": "fine_tuning.job", "status": "running",
+                        "metadata": {"k": "v"}, "filler": "x" * 60000})  # fmt: skip
+    for i in range(800):
+        ulid = f"01{i:024d}"
+        job = f"ftjob-up-{ulid}"
+        record = {"id": job, "kind": "fine_tuning/jobs", "provider": "up",
+                  "upstream_id": f"ftjob-{i}", "ulid": ulid, "state": state}  # fmt: skip
+        redis.command("SET", f"fm:{{o:t:red}}:x:{job}", json.dumps(record))
+        redis.command("ZADD", "fm:{o:t:red}:kidx:fine_tuning/jobs", "0", f"{ulid} {job}")
+    path = "/v1/fine_tuning/jobs?metadata[k]="
+    assert gw.call(gw.new_key(), "GET", path + "w").json()["data"] == []
+    gw.reset_peak()
+    before = gw.memory()
+    assert gw.call(key, "GET", path + "w").json()["data"] == []
+    assert gw.memory("VmHWM") - before < 24 * MB
 
 
 def test_what_is_gone_at_its_provider_is_left_out(world, sdk, key):

@@ -287,16 +287,14 @@ static void take_place(struct txn *t, struct content *c)
     t->provider = arena_cstr(t->arena, t->record->obj.provider);
 }
 
-/* A file that is gone there may be elsewhere. Where its length is another one,
- * what was asked of it was not asked of that. */
+/* A file that is gone there, or refused, may be had elsewhere. Where its length
+ * is another one, what was asked of it was not asked of that. */
 static bool try_next(struct txn *t, const struct gw_error *e)
 {
     struct content *c = t->data;
     int64_t bytes = t->record->obj.bytes;
 
-    if (!err_info(e->err)->is_retryable && e->err != GW_FILE_NOT_FOUND)
-        return false;
-    if (c->at + 1 >= c->n ||
+    if (e->err == GW_CLIENT_GONE || c->at + 1 >= c->n ||
         file_record_place(c->file, c->order[c->at + 1]).bytes != bytes)
         return false;
     log_msg(LOG_WARN, t->id, "'%s' failed, reading from the next one: %s",

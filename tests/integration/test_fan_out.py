@@ -615,6 +615,18 @@ def test_the_next_one_is_read_when_the_first_is_down(world):
     assert world.call("GET", path).content == data
 
 
+@pytest.mark.parametrize("status", [400, 401, 403, 429])
+def test_the_next_one_is_read_when_the_first_refuses(world, status):
+    """Its credentials may be old; OpenAI gives out no file of some purposes."""
+    made = world.made(b"{}", "up, disk")
+    path = f"/v1/files/{made['id']}/content"
+    said = {"error": {"message": "not for you", "type": "invalid_request_error"}}
+    world.up.fault(on_head(answer(status, said)), method="GET", times=9)
+    assert world.call("GET", path).content == b"{}"
+    reply = world.call("GET", path, headers={"x-filemux-provider": "up"})
+    assert reply.status_code == (502 if status in (401, 403) else status)
+
+
 def test_after_the_first_byte_no_other_is_read(world):
     made = world.made(pattern.pattern(2 * MB), "up, disk")
     world.up.fault(after_answer_head(close), method="GET")

@@ -174,13 +174,40 @@ static void settle(struct sweeper *s, const char *outcome, int64_t bytes)
                            on_entry_done, s);
 }
 
+/* A file that its owner does not have any more must not count for ever. */
+static void on_last_look(void *arg, const struct file_record *found,
+                         const struct gw_error *e)
+{
+    struct sweeper *s = arg;
+    struct redis *r = s->sv->redis;
+
+    s->call = NULL;
+    if (e->err != GW_OK)
+        mend_next(s);
+    else if (found)
+        s->call = quota_release(r, s->entry->id, on_entry_done, s);
+    else
+        s->call = quota_forget(r, s->entry->id, on_entry_done, s);
+}
+
+static void give_up(struct sweeper *s, const char *why)
+{
+    struct redis *r = s->sv->redis;
+
+    report(s, LOG_ERROR, "given_up", why);
+    if (s->entry->kind == JOURNAL_DELETE)
+        s->call = file_store_get(r, s->work, s->entry->owner, s->entry->id,
+                                 on_last_look, s);
+    else
+        s->call = quota_release(r, s->entry->id, on_entry_done, s);
+}
+
 static void postpone(struct sweeper *s, const char *why)
 {
     int64_t by = POSTPONE_SWEEPS * s->conf->journal.sweep_ms;
 
     if (s->entry->tries >= SWEEPER_TRIES_MAX) {
-        report(s, LOG_ERROR, "given_up", why);
-        s->call = quota_release(s->sv->redis, s->entry->id, on_entry_done, s);
+        give_up(s, why);
         return;
     }
     for (int64_t i = 0; i < s->entry->tries && by < POSTPONE_MAX_MS; i++)

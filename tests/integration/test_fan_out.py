@@ -552,6 +552,16 @@ def test_a_provider_that_is_down_does_not_keep_the_file(world, name):
     world.until_clean()
 
 
+def test_one_that_is_down_for_ever_does_not_count_for_ever(world):
+    made = world.made(bytes(MB))
+    world.s3.fault(on_head(answer(500, FAILED)), method="DELETE", times=999)
+    assert world.call("DELETE", f"/v1/files/{made['id']}").json()["deleted"]
+    until_used(world.redis, scope(world.key), 1, MB)
+    world.redis.command("HSET", "fm:{gw}:tries", made["id"], "48")
+    until(lambda: world.journal() == b":0\r\n", "it is given up")
+    until_used(world.redis, scope(world.key), 0, 0)
+
+
 def test_when_all_are_down_the_file_stays(world):
     made = world.made(bytes(MB), "up, s3")
     for fake in (world.up, world.s3):

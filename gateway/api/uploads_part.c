@@ -130,8 +130,8 @@ static void on_deleted(void *arg, const struct gw_error *e)
 
 static const struct upstream_ops delete_ops = {.done = on_deleted};
 
-/* It is stored, and does not count: so that it can be sent again at once, it
- * goes now. Should it not, it goes with the upload. */
+/* It is stored for nobody: so that it can be sent again at once, it goes now.
+ * Should it not, it goes with the upload. */
 static void discard(struct part *p)
 {
     struct txn *t = p->t;
@@ -157,12 +157,13 @@ static void on_added(void *arg, enum upload_state state, int64_t left,
     p->call = NULL;
     if (error.err == GW_OK && state != UPLOAD_PENDING)
         refuse(p, state, left, &error);
-    if (error.err == GW_OK) {
+    if (error.err == GW_OK && p->t->req) {
         reply(p);
         end(p, false);
     } else if (e->err == GW_OK) {
-        txn_fail(p->t, &error);
-        discard(p);
+        if (error.err != GW_OK)
+            txn_fail(p->t, &error);
+        discard(p); /* it may count, but nobody will know its id */
     } else {
         fail(p, &error, false); /* it may count, or not */
     }

@@ -882,6 +882,43 @@ def test_a_client_who_hangs_up_before_a_completion_changes_nothing(tmp_path, n):
             between.sock.close()
 
 
+@pytest.mark.parametrize("name", ["openai", "s3"])
+def test_a_part_whose_id_nobody_was_told_can_be_sent_again(tmp_path, name):
+    """Redis counted it, and the client was gone before it said so."""
+    for world in make_world(tmp_path):
+        key, between = world.gw.new_key(), Between(world.redis.port)
+        conf = {**world.conf, "redis": {"url": between.url}}
+        gw = Gateway(tmp_path / "other", conf).start()
+        try:
+            done, _ = begun(gw, key, name)
+            assert cancel(gw, key, done).status_code == 200
+            upload_id = create(gw, key, name, 5)
+            between.keep_back(b"part_", 2)
+            before, body = len(gw.log()), form_around(5)
+            prefix = body[0].replace(b'name="file"', b'name="data"')
+            with gw.wire() as w:
+                w.head("POST", f"/v1/uploads/{upload_id}/parts", key,
+                       Content_Type=form_type(), Content_Length=body[2])  # fmt: skip
+                w.send(prefix + b"12345" + body[1])
+                until(lambda: not between.open.is_set(), "it is stored")
+            until(lambda: any(e.get("route") == "uploads.part" for e in gw.log()[before:]),
+                  "the client is known to be gone")  # fmt: skip
+            between.open.set()
+
+            def again():
+                reply = send(gw, key, upload_id, b"12345")
+                return reply.json()["id"] if reply.status_code == 200 else None
+
+            part = until(again, "there is room for it")
+            reply = complete(gw, key, upload_id, [part])
+            assert reply.status_code == 200, reply.text
+            nothing_held(world, name)
+            gw.stop()
+        finally:
+            gw.end()
+            between.sock.close()
+
+
 def test_a_provider_that_refuses_the_upload_leaves_nothing_held(world, gw, key):
     up = world.fakes["openai"]
     up.fault(on_head(answer(429, {"error": {"message": "slow down"}})), path="uploads")

@@ -152,8 +152,9 @@ static void free_txn(void *memory)
     arena_free(t->arena);
 }
 
-/* What goes on when its client has hung up still takes up a place: else hanging
- * up would be a way around max_parallel_requests. */
+/* An answer frees its place before the client has it, so that the next request
+ * finds it free. What goes on without a client takes its place up to the end,
+ * else hanging up would be a way around max_parallel_requests. */
 static void leave_slot(struct txn *t)
 {
     if (t->admission.is_under_way)
@@ -341,14 +342,17 @@ void txn_reply_json(struct txn *t, int status, struct str json)
     if (!begin_reply(t, status))
         return;
     txn_fields(t, &f, STR("application/json"));
+    leave_slot(t);
     server_req_reply(t->req, status, &f, json);
 }
 
 void txn_reply(struct txn *t, int status, struct http_fields *f,
                struct str body)
 {
-    if (begin_reply(t, status))
-        server_req_reply(t->req, status, f, body);
+    if (!begin_reply(t, status))
+        return;
+    leave_slot(t);
+    server_req_reply(t->req, status, f, body);
 }
 
 void txn_reply_pipe(struct txn *t, int status, struct http_fields *f,

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import os
 import signal
 import threading
 
@@ -179,6 +180,7 @@ def test_a_list_finds_by_metadata(world, sdk):
     assert [j.id for j in sdk.fine_tuning.jobs.list(metadata={"k": "1"})] == made[::2]
 
 
+@pytest.mark.skipif(not os.path.exists(RELEASE), reason="no release build")
 def test_a_list_that_finds_nothing_takes_little_memory(start, fake, redis):
     """It reads everything there is, and keeps nothing of it."""
     gw = start(config({"redis": {"url": redis.url}}, up=fake), binary=RELEASE)

@@ -6,6 +6,7 @@
 #include "gateway/base/clock.h"
 #include "gateway/base/log.h"
 #include "gateway/codec/url.h"
+#include "gateway/flow/copies.h"
 
 #define ACCEPT_BYTES 256 /* of a client's Accept that is passed on */
 
@@ -122,27 +123,69 @@ static bool can_forward(const struct provider_conf *p)
     return provider_caps(p) & PROV_CAN_FORWARD;
 }
 
+static const struct forward_ref *first_not_at(const struct forward *f,
+                                              const char *provider)
+{
+    for (size_t i = 0; i < f->nrefs; i++)
+        if (!forward_ref_is_at(&f->refs[i], provider))
+            return &f->refs[i];
+    return NULL;
+}
+
+/* The providers of what the request names first, in the order in which they
+ * should be taken: of a file at several the head or the model may mean one. */
+static size_t providers_of_first(struct forward *f,
+                                 const char *names[LIMIT_FAN_OUT])
+{
+    const struct forward_ref *first = f->refs;
+    struct copies_wish wish;
+    size_t order[LIMIT_FAN_OUT], n;
+
+    names[0] = first->provider;
+    if (!first->file)
+        return 1;
+    copies_read_wish(f->t, &wish);
+    wish.caps = PROV_CAN_FORWARD;
+    if (!wish.model.n)
+        wish.model = f->ask.hints.model;
+    n = copies_order(f->t, first->file, &wish, order);
+    for (size_t i = 0; i < n; i++)
+        names[i] = arena_cstr(
+            f->t->arena, file_record_place(first->file, order[i]).provider);
+    return n;
+}
+
+static enum gw_err refuse_mixed(const struct forward *f, const char *provider,
+                                struct gw_error *e)
+{
+    const struct forward_ref *r = first_not_at(f, provider);
+
+    return err_set_param(
+        e, GW_INVALID_VALUE, arena_cstr(f->t->arena, r->param),
+        "'%.*s' is at '%s', while '%.*s' is at '%s': a request goes to one "
+        "provider",
+        STR_ARG(r->param), r->provider, STR_ARG(f->refs->param), provider);
+}
+
 /* The one provider that has all that the request names; NULL: it names
  * nothing. */
 static enum gw_err provider_of_refs(struct forward *f, const char **name,
                                     struct gw_error *e)
 {
-    const struct forward_ref *first = f->refs;
+    const char *names[LIMIT_FAN_OUT];
+    size_t n, k = 0;
 
     *name = NULL;
-    for (size_t i = 0; i < f->nrefs; i++) {
-        const struct forward_ref *r = &f->refs[i];
-
-        if (strcmp(r->provider, first->provider) != 0)
-            return err_set_param(
-                e, GW_INVALID_VALUE, arena_cstr(f->t->arena, r->param),
-                "'%.*s' is at '%s', while '%.*s' is at '%s': a request goes to "
-                "one provider",
-                STR_ARG(r->param), r->provider, STR_ARG(first->param),
-                first->provider);
-    }
-    if (f->nrefs)
-        *name = first->provider;
+    if (!f->nrefs)
+        return GW_OK;
+    n = providers_of_first(f, names);
+    while (k < n && first_not_at(f, names[k]))
+        k++;
+    if (k == n)
+        return refuse_mixed(f, names[0], e);
+    *name = names[k];
+    for (size_t i = 0; i < f->nrefs; i++)
+        forward_ref_use(&f->refs[i], names[k]);
     return GW_OK;
 }
 

@@ -58,8 +58,9 @@ struct forward_ref {
     struct str param; /* where */
     bool is_in_query;
     /* Found: */
-    struct str theirs;    /* what the provider calls it */
-    const char *provider; /* NULL: it is not the caller's */
+    const struct file_record *file; /* which may be at several providers */
+    struct str theirs;              /* what the provider calls it */
+    const char *provider;           /* NULL: it is not the caller's */
     struct redis_call *call;
 };
 

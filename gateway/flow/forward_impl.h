@@ -17,6 +17,10 @@
  * caller's: that is answered. */
 void forward_refs_look_up(struct forward *f);
 void forward_refs_cancel(struct forward *f);
+/* Is what it names (the caller's, it was found) at that provider, too? */
+bool forward_ref_is_at(const struct forward_ref *ref, const char *provider);
+/* It is the one there that is meant. */
+void forward_ref_use(struct forward_ref *ref, const char *provider);
 void forward_known(struct forward *f);
 /* To the first candidate. */
 void forward_send(struct forward *f);

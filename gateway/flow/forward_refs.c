@@ -122,16 +122,47 @@ static bool is_under_path(const struct forward *f, struct str provider)
     return !f->t->path_provider.p || str_eq(f->t->path_provider, provider);
 }
 
+static bool is_under_path_somewhere(const struct forward *f,
+                                    const struct file_record *r)
+{
+    struct str path = f->t->path_provider;
+
+    return !path.p || file_record_find(r, path) < file_record_places(r);
+}
+
+bool forward_ref_is_at(const struct forward_ref *ref, const char *provider)
+{
+    if (!ref->file)
+        return strcmp(ref->provider, provider) == 0;
+    return file_record_find(ref->file, str_of(provider)) <
+           file_record_places(ref->file);
+}
+
+void forward_ref_use(struct forward_ref *ref, const char *provider)
+{
+    size_t place;
+
+    ref->provider = provider;
+    if (!ref->file)
+        return;
+    place = file_record_find(ref->file, str_of(provider));
+    ref->theirs = file_record_place(ref->file, place).upstream_id;
+}
+
 static void on_file(void *arg, const struct file_record *r,
                     const struct gw_error *e)
 {
     struct forward_ref *ref = arg;
+    struct txn *t = ref->f->t;
     bool is_over =
         r && r->obj.expires_at && r->obj.expires_at <= clock_wall_s();
 
-    if (r && !is_over && is_under_path(ref->f, r->obj.provider)) {
-        ref->theirs = r->upstream_id;
-        ref->provider = arena_cstr(ref->f->t->arena, r->obj.provider);
+    if (r && !is_over && is_under_path_somewhere(ref->f, r)) {
+        struct file_record *file = arena_new_of(t->arena, struct file_record);
+
+        *file = *r;
+        ref->file = file;
+        forward_ref_use(ref, arena_cstr(t->arena, r->obj.provider));
     }
     answered(ref, e);
 }

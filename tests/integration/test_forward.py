@@ -190,6 +190,50 @@ def test_files_of_two_providers_do_not_mix(world, key, sdk):
     assert world.up.calls == world.other.calls == []
 
 
+@pytest.mark.parametrize(
+    "goes_to, more",
+    [
+        ("up", {}),
+        ("other", {"headers": {"x-filemux-provider": "other"}}),
+        ("other", {"path": "/other/v1/responses"}),
+        ("other", {"path": "/v1/responses?provider=other"}),
+        ("other", {"model": "there"}),
+        ("up", {"model": "smart"}),
+        ("other", {"beside": True}),
+    ],
+)
+def test_a_file_at_several_is_meant_where_the_call_goes(world, key, goes_to, more):
+    both = {"x-filemux-provider": "disk, up, other"}
+    fields = {"purpose": "user_data"}
+    made = world.upload(key, b"hello", "a.txt", fields=fields, headers=both).json()["id"]
+    with sdk_for(world, key, "/other/v1") as there:
+        alone = put(there).id
+    asked = input_of(made) + (input_of(alone) if more.get("beside") else [])
+    body = {"model": more.get("model", "gpt-4o"), "input": asked}
+    got = world.call(key, "POST", more.get("path", "/v1/responses"), json=body,
+                     headers=more.get("headers", {}))  # fmt: skip
+    assert got.status_code == 200, got.text
+    fakes = {"up": world.up, "other": world.other}
+    (called,) = [name for name, fake in fakes.items() if fake.calls]
+    theirs = list(fakes[goes_to].files)
+    assert called == goes_to
+    assert fakes[called].calls[0]["input"][0] == input_of(theirs[0])[0]
+    assert all(name not in got.text for name in theirs)
+
+
+def test_files_that_are_nowhere_together_do_not_mix(world, key, sdk):
+    both = {"x-filemux-provider": "disk, up"}
+    fields = {"purpose": "user_data"}
+    made = world.upload(key, b"hello", "a.txt", fields=fields, headers=both).json()["id"]
+    with sdk_for(world, key, "/other/v1") as there:
+        alone = put(there).id
+    body = {"model": "gpt-4o", "input": input_of(made) + input_of(alone)}
+    error = refused(world.call(key, "POST", "/v1/responses", json=body), 400)
+    assert error["param"] == "input[1].content[1].file_id"
+    assert "'up'" in error["message"] and "'other'" in error["message"]
+    assert world.up.calls == world.other.calls == []
+
+
 def test_what_a_key_may(world, sdk):
     body = {"model": "gpt-4o", "messages": user("hi")}
     for fields, code in (

@@ -231,13 +231,14 @@ struct form_edit_field *form_pass_fields(struct form_pass *f, size_t *n)
     return f->edit.v;
 }
 
-void form_pass_go(struct form_pass *f)
+enum gw_err form_pass_go(struct form_pass *f, struct gw_error *e)
 {
     size_t kept = form_edit_kept(&f->edit);
-    struct gw_error e = {0};
 
-    if (f->state == PASS_OVER)
-        return;
+    if (f->state == PASS_OVER) {
+        *e = f->gone;
+        return e->err;
+    }
     ASSERT(f->state == PASS_ASKED);
     f->state = PASS_FLOW;
     form_edit_write(&f->edit, &f->head);
@@ -247,11 +248,12 @@ void form_pass_go(struct form_pass *f)
     if (!f->edit.is_whole && f->declared < 0)
         f->length = -1;
     if (f->head.overflow)
-        err_set(&e, GW_INVALID_MULTIPART, "the form's fields are too long");
+        err_set(e, GW_INVALID_MULTIPART, "the form's fields are too long");
     else
-        (void)!form_edit_go(&f->edit, &e);
-    if (e.err != GW_OK)
-        fail(f, &e);
+        (void)!form_edit_go(&f->edit, e);
+    if (e->err != GW_OK)
+        fail(f, e);
+    return e->err;
 }
 
 struct str form_pass_type(const struct form_pass *f)

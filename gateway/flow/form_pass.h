@@ -49,8 +49,9 @@ void form_pass_free(struct form_pass *f);
 
 /* From on_head() on: to be read, and `with` and `is_left_out` to be filled. */
 struct form_edit_field *form_pass_fields(struct form_pass *f, size_t *n);
-/* The fields are as they shall be. */
-void form_pass_go(struct form_pass *f);
+/* The fields are as they shall be. CLIENT_GONE: there is nothing to pass on any
+ * more; INVALID_MULTIPART. */
+enum gw_err form_pass_go(struct form_pass *f, struct gw_error *e) MUSTCHECK;
 /* What the provider is told: the form's content type, and the exact length, -1
  * when the client did not tell. */
 struct str form_pass_type(const struct form_pass *f);

@@ -143,8 +143,8 @@ enum gw_err forward_form_fill(struct forward *f, struct prov_forward *p,
         if (field->matter == FORM_NAMES_FILE)
             field->with = file_of(f, field->value);
     }
-    if (!f->is_form_filled)
-        form_pass_go(f->t->relay);
+    if (!f->is_form_filled && form_pass_go(f->t->relay, e) != GW_OK)
+        return e->err;
     f->is_form_filled = true;
     p->content_type = form_pass_type(f->t->relay);
     p->has_stream = true;

@@ -141,10 +141,13 @@ struct naming {
 static struct str clean(void *arg, struct str text)
 {
     const struct naming *n = arg;
-    struct prov_op *op = n->op;
+    struct prov_name input = {n->batch->input, STR("[file]")};
+    struct prov_op named = *n->op;
 
-    text = prov_said_clean(op->arena, text, n->batch->input, STR("[file]"));
-    return prov_said_clean(op->arena, text, n->batch->id, op->shown_id);
+    named.upstream_id = n->batch->id;
+    named.names = &input;
+    named.nnames = 1;
+    return prov_said_clean_all(&named, text);
 }
 
 enum gw_err prov_batch_tell(struct prov_op *op, const struct prov_batch *b,

@@ -197,6 +197,7 @@ static bool has_digit(struct str s)
 static const struct {
     struct str prefix;
     const char *shown;
+    bool is_sure; /* whatever follows it */
 } marks[] = {
     /* clang-format off */
     {{"sk-", 3},            "[key]"},
@@ -211,6 +212,10 @@ static const struct {
     {{"req_", 4},           "[id]"},
     {{"litellm:", 8},       "[id]"},
     {{"litellm_proxy:", 14}, "[id]"},
+    /* Names of resources: in each an account or a project. */
+    {{"arn:", 4},           "[id]", true},
+    {{"arn%3A", 6},         "[id]", true},
+    {{"projects/", 9},      "[id]", true},
     /* clang-format on */
 };
 
@@ -226,6 +231,12 @@ static size_t letters(struct str s)
     return n;
 }
 
+/* Does what stands behind a mark look like an id? */
+static bool is_id(struct str s)
+{
+    return s.n >= MARKED_MIN && (has_digit(s) || letters(s) >= LETTERS_MIN);
+}
+
 static const char *marked_at(struct str rest)
 {
     size_t i;
@@ -233,9 +244,9 @@ static const char *marked_at(struct str rest)
     for (i = 0; i < COUNTOF(marks); i++) {
         size_t skip = marks[i].prefix.n;
 
-        if (str_starts(rest, marks[i].prefix) && rest.n >= skip + MARKED_MIN &&
-            (has_digit(rest) ||
-             letters(str_make(rest.p + skip, rest.n - skip)) >= LETTERS_MIN))
+        if (!str_starts(rest, marks[i].prefix) || rest.n == skip)
+            continue;
+        if (marks[i].is_sure || is_id(str_make(rest.p + skip, rest.n - skip)))
             return marks[i].shown;
     }
     return NULL;
@@ -288,6 +299,8 @@ static const char *stand_in(struct str word)
 
     if (memmem(word.p, word.n, "://", 3))
         return "[url]";
+    if (str_ends(word, STR(".gserviceaccount.com")))
+        return "[id]";
     shown = marked(word);
     return shown ? shown : is_bare_id(word) ? "[id]" : NULL;
 }

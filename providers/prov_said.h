@@ -23,8 +23,8 @@ struct prov_said {
 void prov_said_find(struct arena *a, struct str body, struct prov_said *said);
 
 /* The message in one line of at most 400 bytes of UTF-8, in which upstream_id
- * has become shown_id, and URLs, keys and what looks like an id of a provider
- * have become a word in brackets. */
+ * has become shown_id, and URLs, keys, names of resources (ARNs, projects/…)
+ * and what looks like an id of a provider have become a word in brackets. */
 struct str prov_said_clean(struct arena *a, struct str message,
                            struct str upstream_id, struct str shown_id);
 /* The same for all that the operation names. */

@@ -226,6 +226,32 @@ static void test_an_id_without_a_digit_is_an_id(void **st)
             cases[i].shown);
 }
 
+static void test_a_resource_is_not_named(void **st)
+{
+    static const struct {
+        const char *said, *shown;
+    } cases[] = {
+        {"User: arn:aws:iam::123456789012:role/batch is not authorized",
+         "User: [id] is not authorized"},
+        {"(arn:aws:s3:::bucket/x) is gone, arn:aws:iam::1:role/r.",
+         "([id]) is gone, [id]."},
+        {"no /job/arn%3Aaws%3Abedrock%3Aeu%3A1%3Ax", "no [id]"},
+        {"'projects/123/locations/eu/models/1' is in state X",
+         "'[id]' is in state X"},
+        {"denied on '//aiplatform.googleapis.com/projects/p-1'",
+         "denied on '[id]'"},
+        {"for service-1234@gcp-sa-aiplatform.iam.gserviceaccount.com:",
+         "for [id]:"},
+        {"learn: many projects, barn:x", "learn: many projects, barn:x"},
+    };
+
+    (void)st;
+    for (size_t i = 0; i < COUNTOF(cases); i++)
+        assert_str(
+            prov_said_clean(arena, str_of(cases[i].said), STR(""), STR("")),
+            cases[i].shown);
+}
+
 /* The id of the provider is gone wherever it stood. */
 static void test_the_upstream_id_is_replaced_at_every_offset(void **st)
 {
@@ -410,6 +436,7 @@ int main(void)
         cmocka_unit_test(test_an_error_that_is_set_already_stays),
         cmocka_unit_test(test_a_code_that_is_no_plain_word_is_not_passed),
         cmocka_unit_test(test_an_id_without_a_digit_is_an_id),
+        cmocka_unit_test(test_a_resource_is_not_named),
         cmocka_unit_test(test_the_upstream_id_is_replaced_at_every_offset),
         cmocka_unit_test(
             test_a_long_message_is_cut_at_every_width_of_character),

@@ -411,19 +411,21 @@ static int64_t count_of(const struct json *v, const char *name)
 }
 
 /* A job that ended early may have no manifest, and then has no output; one that
- * is complete has one, counted or not. */
+ * is complete has one, counted or not. Only what passes is asked again: else
+ * the batch would never be over. */
 static enum gw_err read_manifest(struct prov_op *op, struct bedrock_batch *s,
                                  const struct http_res *res, struct gw_error *e)
 {
-    bool is_missing = res->status == 403 || res->status == 404;
+    bool is_there = res->status == 200;
     struct gw_error ignored = {0};
-    const struct json *v;
+    const struct json *v = NULL;
 
-    if (res->status != 200 && !is_missing)
+    if (res->status >= 500 || res->status == 429)
         return s3_error(op, res, e);
-    if (!is_missing || !strcmp(s->seen.status, "completed"))
+    if (is_there || !strcmp(s->seen.status, "completed"))
         s->seen.output_file_id = s->output;
-    v = json_parse(op->arena, res->body, &ignored);
+    if (is_there)
+        v = json_parse(op->arena, res->body, &ignored);
     s->seen.total = count_of(v, "totalRecordCount");
     s->seen.completed = count_of(v, "successRecordCount");
     s->seen.failed = count_of(v, "errorRecordCount");

@@ -61,7 +61,7 @@ enum gw_err bedrock_check_batch(const struct provider_conf *c,
     struct str window = json_str(json_get(request, "completion_window"));
     int64_t hours;
 
-    if (prov_batch_check(c, request, model, o->batch_model, MODEL_SYMBOLS, e))
+    if (prov_batch_check(c, model, o->batch_model, MODEL_SYMBOLS, e))
         return e->err;
     if (read_hours(window, &hours))
         return GW_OK;

@@ -499,6 +499,7 @@ const struct provider_type provider_vertex = {
     .caps = CAPS | PROV_CAN_BATCH,
     .section = &vertex_section,
     .check_batch = vertex_check_batch,
+    .check_request = prov_batch_check_request,
     TYPE,
 };
 

@@ -4,6 +4,7 @@
 #include "providers/mistral_batch.h"
 #include "providers/openai.h"
 #include "providers/openai_forward.h"
+#include "providers/prov_batch.h"
 #include "providers/prov_util.h"
 #include "providers/signed_url.h"
 
@@ -326,6 +327,7 @@ const struct provider_type provider_mistral = {
     .section = &section,
     .state_size = sizeof(struct mistral_state),
     .check = check,
+    .check_request = prov_batch_check_request,
     .caps_of = caps_of,
     .next = next,
     .reply = reply,

@@ -39,9 +39,9 @@ static enum gw_err check_model(const struct provider_conf *c, struct str model,
     return GW_OK;
 }
 
-static enum gw_err refuse_unsupported(const struct provider_conf *c,
-                                      const struct json *request,
-                                      struct gw_error *e)
+enum gw_err prov_batch_check_request(const struct provider_conf *c,
+                                     const struct json *request,
+                                     struct gw_error *e)
 {
     if (json_is_null(json_get(request, "override_settings")))
         return GW_OK;
@@ -51,15 +51,11 @@ static enum gw_err refuse_unsupported(const struct provider_conf *c,
                          c->name);
 }
 
-enum gw_err prov_batch_check(const struct provider_conf *c,
-                             const struct json *request, struct str model,
+enum gw_err prov_batch_check(const struct provider_conf *c, struct str model,
                              const char *dflt, const char *symbols,
                              struct gw_error *e)
 {
-    if (check_model(c, model.n ? model : str_of(dflt), symbols, e) ||
-        refuse_unsupported(c, request, e))
-        return e->err;
-    return GW_OK;
+    return check_model(c, model.n ? model : str_of(dflt), symbols, e);
 }
 
 /* --- the object --- */

@@ -35,12 +35,14 @@ const char *prov_batch_status(const struct prov_batch_state *states, size_t n,
 /* The model that a new batch runs: op->batch_model, or dflt. */
 struct str prov_batch_model(const struct prov_op *op, const char *dflt);
 
-/* For check_batch: a model that is named by letters, digits and the symbols,
- * nothing that cannot be had. */
-enum gw_err prov_batch_check(const struct provider_conf *c,
-                             const struct json *request, struct str model,
+/* For check_batch: a model that is named by letters, digits and the symbols. */
+enum gw_err prov_batch_check(const struct provider_conf *c, struct str model,
                              const char *dflt, const char *symbols,
                              struct gw_error *e) MUSTCHECK;
+/* For check_request: nothing that OpenAI alone has. */
+enum gw_err prov_batch_check_request(const struct provider_conf *c,
+                                     const struct json *request,
+                                     struct gw_error *e) MUSTCHECK;
 
 /* The batch into op->batch. */
 enum gw_err prov_batch_tell(struct prov_op *op, const struct prov_batch *b,

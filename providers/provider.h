@@ -257,6 +257,11 @@ struct provider_type {
     enum gw_err (*check_batch)(const struct provider_conf *c,
                                const struct json *request, struct str model,
                                struct gw_error *e);
+    /* What a new batch asks that it has no place for, whatever its model is:
+     * refused before anything is sent. Optional. */
+    enum gw_err (*check_request)(const struct provider_conf *c,
+                                 const struct json *request,
+                                 struct gw_error *e);
     /* What this configured instance can do: a subset of caps. Optional: NULL
      * means all of caps. */
     unsigned (*caps_of)(const struct provider_conf *c);

@@ -385,5 +385,6 @@ const struct provider_type provider_bedrock = {
     .caps = CAPS | PROV_CAN_BATCH,
     .section = &bedrock_section,
     .check_batch = bedrock_check_batch,
+    .check_request = prov_batch_check_request,
     COMMON,
 };

@@ -3,6 +3,7 @@
 #include "gateway/codec/url.h"
 #include "providers/openai.h"
 #include "providers/openai_forward.h"
+#include "providers/prov_batch.h"
 #include "providers/prov_util.h"
 #include "providers/signed_url.h"
 #include "providers/together.h"
@@ -470,6 +471,7 @@ const struct provider_type provider_together = {
     .section = &section,
     .state_size = sizeof(struct together_state),
     .check = check,
+    .check_request = prov_batch_check_request,
     .caps_of = caps_of,
     .next = next,
     .reply = reply,

@@ -26,13 +26,12 @@
 /* --- the configuration --- */
 
 enum gw_err vertex_check_batch(const struct provider_conf *c,
-                               const struct json *request, struct str model,
-                               struct gw_error *e)
+                               const struct json *request UNUSED,
+                               struct str model, struct gw_error *e)
 {
     const struct gcs_conf *o = c->own;
 
-    return prov_batch_check(c, request, model, o->batch_model, MODEL_SYMBOLS,
-                            e);
+    return prov_batch_check(c, model, o->batch_model, MODEL_SYMBOLS, e);
 }
 
 static enum gw_err set_url(struct gcs_conf *o, struct gw_error *e)

@@ -385,6 +385,9 @@ static enum gw_err check_batch(struct txn *t, struct single *s,
     struct str *model = &s->look.model;
     bool is_wanted = provider_caps(p) & PROV_BATCH_MODEL;
 
+    if (p->type->check_request &&
+        p->type->check_request(p, s->request, e) != GW_OK)
+        return e->err;
     if (batch_request_model(t, s->request, f, is_wanted, model, e) != GW_OK)
         return e->err;
     if (is_wanted && !model->n)

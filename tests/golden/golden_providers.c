@@ -593,6 +593,18 @@ static void show_undo(struct golden_case *c, struct prov_op *op)
     golden_output(c, "undo", &b);
 }
 
+static enum gw_err check_batch(struct prov_op *op, struct gw_error *e)
+{
+    const struct provider_type *type = op->conf->type;
+
+    if (type->check_request &&
+        type->check_request(op->conf, op->batch_request, e) != GW_OK)
+        return e->err;
+    if (!type->check_batch)
+        return GW_OK;
+    return type->check_batch(op->conf, op->batch_request, op->batch_model, e);
+}
+
 static void run_operation(struct golden_case *c, struct prov_op *op,
                           struct buf *result)
 {
@@ -603,9 +615,7 @@ static void run_operation(struct golden_case *c, struct prov_op *op,
         buf_add_c(result, "unsupported\n");
         return;
     }
-    if (op->code == PROV_BATCH_CREATE && op->conf->type->check_batch &&
-        op->conf->type->check_batch(op->conf, op->batch_request,
-                                    op->batch_model, &e) != GW_OK) {
+    if (op->code == PROV_BATCH_CREATE && check_batch(op, &e) != GW_OK) {
         show_error(result, &e);
         return;
     }

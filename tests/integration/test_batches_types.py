@@ -242,6 +242,17 @@ def test_a_bad_request_is_refused_here(world, key, change, param):
     assert world.fakes["mistral"].batches == {}
 
 
+@pytest.mark.parametrize("name", ["mistral", "together"])
+def test_settings_that_the_provider_lacks_are_refused(world, key, name):
+    with sdk_at(world, key, name) as sdk:
+        file = put(sdk)
+    body = {"input_file_id": file.id, "endpoint": CHAT, "completion_window": "24h",
+            "model": "small", "override_settings": {"a": 1}}  # fmt: skip
+    error = refused(world.call(key, "POST", "/v1/batches", json=body), 400)
+    assert error["param"] == "override_settings" and f"'{name}'" in error["message"]
+    assert world.fakes[name].batches == {}
+
+
 @pytest.mark.parametrize("name, body", [
     ("mistral", {"detail": [{"loc": ["body", "model"], "msg": "no such model"}]}),
     ("together", {"error": "no such model"}),

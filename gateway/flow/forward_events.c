@@ -285,6 +285,8 @@ void forward_events_begin(struct forward *f)
 
 void forward_events_release(struct forward *f)
 {
+    /* It may be left from a turn whose rounds ran out. */
+    loop_task_cancel(f->t->sv->loop, &f->turn);
     while (f->first)
         drop_first(f);
     sse_release(&f->sse);

@@ -108,6 +108,8 @@
 /* --- ids in texts of the API --- */
 #define LIMIT_IDS_PER_TEXT 4096 /* vector_stores/{id}/file_batches: 2000 */
 #define LIMIT_ID_PATH_BYTES 128 /* of the place, for messages */
+#define LIMIT_LOOK_UPS 64       /* of one request, at Redis at once: few beside
+                                   LIMIT_REDIS_WAITING, however many send many */
 
 /* --- client connections --- */
 #define LIMIT_BACKLOG 1024         /* not yet accepted, per listener */

@@ -78,7 +78,7 @@ struct forward {
     /* --- private --- */
     struct id_found asked; /* the ids in it */
     struct forward_ref *refs;
-    size_t nrefs, nwaiting;
+    size_t nrefs, nlooked, nwaiting; /* asked for up to nlooked */
     size_t nahead; /* of the path, the query and a form; then the text's */
     struct gw_error error; /* of the look-ups: the first */
     struct route_ask ask;

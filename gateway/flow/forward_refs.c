@@ -4,7 +4,9 @@
 
 /* One reference for each site of the text that names something, in their order,
  * behind that of the path. An id that stands twice is asked for twice: both are
- * in the same write. What cannot be an id of ours is not asked for at all. */
+ * in the same write. What cannot be an id of ours is not asked for at all. A
+ * few are asked for at once, the next as answers come; the first that is not
+ * the caller's ends it. */
 
 #define AHEAD_MAX 4 /* of the path and the query */
 
@@ -105,14 +107,20 @@ static void conclude(struct forward *f)
 
 /* --- answers of the store --- */
 
+static void look_on(struct forward *f);
+
 static void answered(struct forward_ref *ref, const struct gw_error *e)
 {
     struct forward *f = ref->f;
 
     ref->call = NULL;
+    f->nwaiting--;
     if (e->err != GW_OK && f->error.err == GW_OK)
         f->error = *e;
-    if (--f->nwaiting == 0)
+    if (e->err != GW_OK || !ref->provider)
+        f->nlooked = f->nrefs; /* it is refused: the others do not matter */
+    look_on(f);
+    if (!f->nwaiting)
         conclude(f);
 }
 
@@ -227,6 +235,17 @@ static bool look_up(struct forward *f, struct forward_ref *ref)
     return ref->call != NULL;
 }
 
+static void look_on(struct forward *f)
+{
+    while (f->nlooked < f->nrefs && f->nwaiting < LIMIT_LOOK_UPS) {
+        if (!look_up(f, &f->refs[f->nlooked++])) {
+            f->nlooked = f->nrefs;
+            return;
+        }
+        f->nwaiting++;
+    }
+}
+
 /* What stands in a path and is no file's is the provider's own. */
 static bool has_bad_sub(const struct forward *f)
 {
@@ -246,8 +265,7 @@ void forward_refs_look_up(struct forward *f)
         return;
     }
     collect(f);
-    for (size_t i = 0; i < f->nrefs; i++)
-        f->nwaiting += look_up(f, &f->refs[i]);
+    look_on(f);
     if (f->nwaiting)
         txn_goto(f->t, TXN_STORE);
     else

@@ -359,6 +359,27 @@ def test_a_retrieved_stream_is_rewritten(world, key, sdk):
     assert file.id not in json.dumps([e.to_dict() for e in events])
 
 
+def test_more_files_than_are_looked_up_at_once(world, key, sdk):
+    """One that is the caller's first, last and between; then one that is not."""
+    ids = [put(sdk).id for _ in range(3)] * 70
+    blocks = [{"type": "file", "file": {"file_id": one}} for one in ids]
+    body = {"model": "gpt-4o", "messages": user(blocks)}
+    assert world.call(key, "POST", "/v1/chat/completions", json=body).status_code == 200
+    sent = [b["file"]["file_id"] for b in world.up.calls[-1]["messages"][0]["content"]]
+    assert len(sent) == 210 and sent == sent[:3] * 70 and set(sent) == set(world.up.files)
+    for at in (0, 63, 64, 150, 209):
+        for wrong in (ids[0][:-4] + "ZZZZ", "no id"):
+            bad = [dict(b) for b in blocks]
+            bad[at] = {"type": "file", "file": {"file_id": wrong}}
+            body = {"model": "gpt-4o", "messages": user(bad)}
+            got = world.call(key, "POST", "/v1/chat/completions", json=body)
+            refused(got, 404)
+            where = f"messages[0].content[{at}].file.file_id"
+            assert got.json()["error"]["param"] == where
+            assert wrong in got.json()["error"]["message"]
+    assert len(world.up.calls) == 1
+
+
 def test_input_tokens_and_compact(world, sdk):
     file = put(sdk)
     (theirs,) = world.up.files

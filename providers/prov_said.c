@@ -1,11 +1,15 @@
 #include "providers/prov_said.h"
 
+#include <stdlib.h>
+
+#include "gateway/base/bug.h"
 #include "gateway/codec/json.h"
 
 /* Finding goes through the shapes in a fixed order, the most specific first.
  * Cleaning walks over the message word by word: a word is a run of bytes that
  * URLs, ids and keys are made of, so each of these is one word, and whatever
- * looks like one is replaced as a whole. Rather too much than too little: a
+ * looks like one is replaced as a whole. Only the front of a message is looked
+ * at, and each place of it once. Rather too much than too little: a
  * provider's id in a message is a hole in the wall between tenants.
  */
 
@@ -323,20 +327,71 @@ static struct str without_stop(struct str word)
     return word;
 }
 
+/* The names, sorted: what a text begins with is looked for by halves. The next
+ * shorter one that a name begins with itself is its `within`; so all names that
+ * a text begins with are in a row, the longest first. */
+struct name {
+    const struct prov_name *is;
+    size_t nth;
+    const struct name *within; /* NULL: none */
+};
+
 struct names {
-    const struct prov_name *v;
+    struct name *v;
     size_t n;
 };
 
-/* The name that s begins with, or NULL. */
-static const struct prov_name *name_at(struct str s, const struct names *names)
+/* Of two that are the same the first that was added is the last, and so the one
+ * that is found. */
+static int compare_names(const void *a, const void *b)
 {
+    const struct name *x = a, *y = b;
+    int order = str_cmp(x->is->theirs, y->is->theirs);
+
+    return order ? order : (x->nth < y->nth) - (x->nth > y->nth);
+}
+
+static void add_name(struct names *to, const struct prov_name *name)
+{
+    if (!name->theirs.n)
+        return;
+    to->v[to->n] = (struct name){.is = name, .nth = to->n};
+    to->n++;
+}
+
+static void sort_names(struct names *names)
+{
+    const struct name *before;
     size_t i;
 
-    for (i = 0; i < names->n; i++)
-        if (names->v[i].theirs.n && str_starts(s, names->v[i].theirs))
-            return &names->v[i];
-    return NULL;
+    if (names->n > 1)
+        qsort(names->v, names->n, sizeof(names->v[0]), compare_names);
+    for (i = 0; i < names->n; i++) {
+        before = i ? &names->v[i - 1] : NULL;
+        while (before &&
+               !str_starts(names->v[i].is->theirs, before->is->theirs))
+            before = before->within;
+        names->v[i].within = before;
+    }
+}
+
+/* The longest name that s begins with, or NULL. */
+static const struct prov_name *name_at(struct str s, const struct names *names)
+{
+    size_t from = 0, to = names->n, middle;
+    const struct name *name;
+
+    while (from < to) {
+        middle = from + (to - from) / 2;
+        if (str_cmp(names->v[middle].is->theirs, s) <= 0)
+            from = middle + 1;
+        else
+            to = middle;
+    }
+    name = from ? &names->v[from - 1] : NULL;
+    while (name && !str_starts(s, name->is->theirs))
+        name = name->within;
+    return name ? name->is : NULL;
 }
 
 /* Append what may be shown of the word at the front of s; how long it was. */
@@ -359,25 +414,20 @@ static size_t add_word(struct buf *out, struct str s, const struct names *names)
     return word.n;
 }
 
-/* Where a name is in the word, if none starts it: the word is cut there. */
-static size_t name_within(struct str s, const struct names *names)
+/* Where a name is in the word, if none starts it: the word is cut there. Up to
+ * *clear it is known that there is none. */
+static size_t name_within(struct str s, const struct names *names,
+                          const char **clear)
 {
     struct str word = word_at(s);
-    size_t at = 0, i;
-    const char *p;
+    size_t at = MAX(*clear > s.p ? (size_t)(*clear - s.p) : 0, (size_t)1);
 
     if (word.n == 0 || name_at(s, names))
         return 0;
-    for (i = 0; i < names->n; i++) {
-        struct str id = names->v[i].theirs;
-
-        if (id.n == 0)
-            continue;
-        p = memmem(word.p, MIN(word.n + id.n, s.n), id.p, id.n);
-        if (p && p < word.p + word.n && (!at || (size_t)(p - word.p) < at))
-            at = (size_t)(p - word.p);
-    }
-    return at;
+    while (at < word.n && !name_at(str_make(s.p + at, s.n - at), names))
+        at++;
+    *clear = s.p + at;
+    return at < word.n ? at : 0;
 }
 
 /* At most max bytes, and no character cut in two. */
@@ -390,16 +440,30 @@ static void cut(struct buf *out, size_t max)
     out->n = max;
 }
 
+/* As much as is looked at. A word that goes on behind that is left out: half
+ * an id would not be known for one. */
+static struct str front(struct str message)
+{
+    if (message.n <= LIMIT_SAID_BYTES)
+        return message;
+    message.n = LIMIT_SAID_BYTES;
+    while (message.n && is_word_byte(message.p[message.n - 1]))
+        message.n--;
+    return message;
+}
+
 static struct str clean(struct arena *a, struct str message,
                         const struct names *names)
 {
+    const char *clear = message.p;
     struct buf out;
     struct str clean;
     size_t n;
 
+    message = front(message);
     buf_init(&out, 2 * MESSAGE_MAX + LIMIT_UPSTREAM_ID_BYTES);
     while (message.n && out.n <= MESSAGE_MAX && !out.overflow) {
-        n = name_within(message, names);
+        n = name_within(message, names, &clear);
         n = add_word(&out, n ? str_make(message.p, n) : message, names);
         message.p += n;
         message.n -= n;
@@ -413,21 +477,28 @@ static struct str clean(struct arena *a, struct str message,
 struct str prov_said_clean(struct arena *a, struct str message,
                            struct str upstream_id, struct str shown_id)
 {
-    struct prov_name name = {upstream_id, shown_id};
-    struct names names = {&name, 1};
+    struct prov_name is = {upstream_id, shown_id};
+    struct name name;
+    struct names names = {&name, 0};
 
+    add_name(&names, &is);
+    sort_names(&names);
     return clean(a, message, &names);
 }
 
 struct str prov_said_clean_all(const struct prov_op *op, struct str message)
 {
-    struct names names = {NULL, op->nnames + 1};
-    struct prov_name *v =
-        arena_alloc(op->arena, names.n * sizeof(struct prov_name));
+    struct prov_name own = {op->upstream_id, op->shown_id};
+    struct names names = {0};
+    struct str text;
+    size_t i;
 
-    v[0] = (struct prov_name){op->upstream_id, op->shown_id};
-    if (op->nnames)
-        memcpy(v + 1, op->names, op->nnames * sizeof(v[0]));
-    names.v = v;
-    return clean(op->arena, message, &names);
+    names.v = xmalloc((op->nnames + 1) * sizeof(names.v[0]));
+    add_name(&names, &own);
+    for (i = 0; i < op->nnames; i++)
+        add_name(&names, &op->names[i]);
+    sort_names(&names);
+    text = clean(op->arena, message, &names);
+    free(names.v);
+    return text;
 }

@@ -27,7 +27,9 @@ void prov_said_find(struct arena *a, struct str body, struct prov_said *said);
  * and what looks like an id of a provider have become a word in brackets. */
 struct str prov_said_clean(struct arena *a, struct str message,
                            struct str upstream_id, struct str shown_id);
-/* The same for all that the operation names. */
+/* The same for all that the operation names; where a name begins with another
+ * one, the longer counts. Of a message that is longer than LIMIT_SAID_BYTES the
+ * words before that are looked at. */
 struct str prov_said_clean_all(const struct prov_op *op, struct str message);
 
 #endif

@@ -73,6 +73,8 @@
 
 /* --- answers and errors --- */
 #define LIMIT_UPSTREAM_REPLY_BYTES (1 * MIB) /* a collected upstream reply */
+#define LIMIT_SAID_BYTES (8 * KIB) /* of a provider's message, looked at for the
+                                      400 bytes that are shown */
 #define LIMIT_FIELD_SHOWN (1 * KIB) /* a header field of a provider's that is
                                        handed on */
 #define LIMIT_LAST_BYTES (64 * KIB) /* read of an answer when a send failed */

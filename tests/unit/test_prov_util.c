@@ -271,6 +271,74 @@ static void test_the_upstream_id_is_replaced_at_every_offset(void **st)
     }
 }
 
+#define NAMES 4096
+
+/* Whichever of many: each one stands for itself, with and without others that
+ * begin like it. */
+static void test_each_of_many_names_is_replaced(void **st)
+{
+    static struct prov_name names[NAMES];
+    struct provider_conf conf = {0};
+    struct prov_op op = op_with(&conf);
+
+    (void)st;
+    for (size_t i = 0; i < NAMES; i++)
+        names[i] =
+            (struct prov_name){arena_printf(arena, "n %zu", i * 7919 % NAMES),
+                               arena_printf(arena, "<%zu>", i * 7919 % NAMES)};
+    op.names = names;
+    op.nnames = NAMES;
+    for (size_t i = 0; i < NAMES; i += 37) {
+        struct str message = arena_printf(arena, "an %zu, (n %zu)xn %zu.", i, i,
+                                          (i + 1) % NAMES);
+        struct str shown = arena_printf(arena, "a<%zu>, (<%zu>)x<%zu>.", i, i,
+                                        (i + 1) % NAMES);
+
+        assert_str(prov_said_clean_all(&op, message), shown.p);
+    }
+}
+
+static void test_the_longest_name_counts_and_of_two_the_first(void **st)
+{
+    static const struct prov_name names[] = {
+        {{"ab", 2}, {"2", 1}},   {{"abc", 3}, {"3", 1}},
+        {{"abcd", 4}, {"4", 1}}, {{"abc", 3}, {"no", 2}},
+        {{"", 0}, {"no", 2}},    {{"abd", 3}, {"", 0}},
+    };
+    struct provider_conf conf = {0};
+    struct prov_op op = op_with(&conf);
+
+    (void)st;
+    op.names = names;
+    op.nnames = COUNTOF(names);
+    op.upstream_id = STR("abcd");
+    op.shown_id = STR("own");
+    assert_str(prov_said_clean_all(&op, STR("a ab abc abcd abce abx abd")),
+               "a 2 3 own 3e 2x [id]");
+}
+
+/* However little of it could be shown. */
+static void test_the_front_of_a_message_is_looked_at(void **st)
+{
+    struct str clean;
+    struct buf b;
+
+    (void)st;
+    buf_init(&b, 2 * MIB);
+    buf_add_c(&b, "so ");
+    while (b.n < LIMIT_SAID_BYTES - 10)
+        buf_add_byte(&b, ' ');
+    buf_add_c(&b, "it a-0123456789abcdef0123456789");
+    clean = prov_said_clean(arena, buf_str(&b), STR("up"), STR("us"));
+    assert_str(clean, "so it");
+    while (b.n < MIB)
+        buf_add_byte(&b, ' ');
+    buf_add_c(&b, "is");
+    clean = prov_said_clean(arena, buf_str(&b), STR("up"), STR("us"));
+    assert_str(clean, "so it");
+    buf_release(&b);
+}
+
 static void test_a_long_message_is_cut_at_every_width_of_character(void **st)
 {
     static const char *const chars[] = {"a", "\xc3\xa4", "\xe2\x82\xac",
@@ -438,6 +506,9 @@ int main(void)
         cmocka_unit_test(test_an_id_without_a_digit_is_an_id),
         cmocka_unit_test(test_a_resource_is_not_named),
         cmocka_unit_test(test_the_upstream_id_is_replaced_at_every_offset),
+        cmocka_unit_test(test_each_of_many_names_is_replaced),
+        cmocka_unit_test(test_the_longest_name_counts_and_of_two_the_first),
+        cmocka_unit_test(test_the_front_of_a_message_is_looked_at),
         cmocka_unit_test(
             test_a_long_message_is_cut_at_every_width_of_character),
         cmocka_unit_test(test_a_message_of_one_endless_word_is_bounded),

@@ -101,14 +101,9 @@ enum gw_err bedrock_check(struct s3_conf *o, struct gw_error *e)
     if (o->role_arn[0] && !is_arn(str_of(o->role_arn)))
         return err_set(e, GW_INVALID_VALUE,
                        "'role_arn' must be the ARN of a role");
-    if (!str_is_made_of(str_of(o->batch_model), MODEL_SYMBOLS))
-        return err_set(e, GW_INVALID_VALUE,
-                       "'batch_model' must be of a-z A-Z 0-9 " MODEL_SYMBOLS);
-    if (!str_is_made_of(str_of(o->batch_prefix), "-._/") ||
-        str_starts(str_of(o->batch_prefix), STR("/")))
-        return err_set(e, GW_INVALID_VALUE,
-                       "'batch_prefix' must be of a-z A-Z 0-9 - . _ / without "
-                       "a slash in front");
+    if (prov_batch_check_conf(o->batch_model, MODEL_SYMBOLS, o->batch_prefix,
+                              e) != GW_OK)
+        return e->err;
     return set_url(o, e);
 }
 

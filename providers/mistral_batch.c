@@ -169,19 +169,11 @@ enum gw_err mistral_batch_read(struct prov_op *op, const struct http_res *res,
                                struct gw_error *e)
 {
     const struct json *v;
-    struct json_out j;
-    struct buf b;
 
     if (res->status < 200 || res->status >= 300)
         return prov_http_error(op, res, e);
     v = prov_json(op, res, e);
     if (!v)
         return e->err;
-    buf_init(&b, BODY_BYTES);
-    json_out_init(&j, &b);
-    put_job(&j, v);
-    v = b.overflow ? NULL : json_parse(op->arena, buf_str(&b), e);
-    buf_release(&b);
-    err_clear(e);
-    return v ? openai_batch_read(op, v, e) : prov_nonsense(op, "a batch", e);
+    return openai_batch_read_as(op, v, put_job, e);
 }

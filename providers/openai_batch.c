@@ -88,3 +88,22 @@ enum gw_err openai_batch_read(struct prov_op *op, const struct json *v,
         return prov_nonsense(op, "a batch", e);
     return GW_OK;
 }
+
+enum gw_err openai_batch_read_as(struct prov_op *op, const struct json *job,
+                                 void (*put)(struct json_out *j,
+                                             const struct json *job),
+                                 struct gw_error *e)
+{
+    struct gw_error ignored = {0};
+    struct json *v = NULL;
+    struct json_out j;
+    struct buf b;
+
+    buf_init(&b, LIMIT_UPSTREAM_REPLY_BYTES);
+    json_out_init(&j, &b);
+    put(&j, job);
+    if (!b.overflow)
+        v = json_parse(op->arena, buf_str(&b), &ignored);
+    buf_release(&b);
+    return v ? openai_batch_read(op, v, e) : prov_nonsense(op, "a batch", e);
+}

@@ -11,5 +11,10 @@ void openai_batch_describe(struct prov_op *op, struct str query,
 /* The answer, out of its envelope, into op->batch. */
 enum gw_err openai_batch_read(struct prov_op *op, const struct json *v,
                               struct gw_error *e) MUSTCHECK;
+/* The same of a relative's job, which put() writes anew with OpenAI's names. */
+enum gw_err openai_batch_read_as(struct prov_op *op, const struct json *job,
+                                 void (*put)(struct json_out *j,
+                                             const struct json *job),
+                                 struct gw_error *e) MUSTCHECK;
 
 #endif

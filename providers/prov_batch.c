@@ -58,6 +58,19 @@ enum gw_err prov_batch_check(const struct provider_conf *c, struct str model,
     return check_model(c, model.n ? model : str_of(dflt), symbols, e);
 }
 
+enum gw_err prov_batch_check_conf(const char *model, const char *symbols,
+                                  const char *prefix, struct gw_error *e)
+{
+    if (!str_is_made_of(str_of(model), symbols))
+        return err_set(e, GW_INVALID_VALUE,
+                       "'batch_model' must be of a-z A-Z 0-9 %s", symbols);
+    if (!str_is_made_of(str_of(prefix), "-._/") || prefix[0] == '/')
+        return err_set(e, GW_INVALID_VALUE,
+                       "'batch_prefix' must be of a-z A-Z 0-9 - . _ / without "
+                       "a slash in front");
+    return GW_OK;
+}
+
 /* --- the object --- */
 
 static void put_ended(struct json_out *j, const struct prov_batch *b)

@@ -44,6 +44,12 @@ enum gw_err prov_batch_check_request(const struct provider_conf *c,
                                      const struct json *request,
                                      struct gw_error *e) MUSTCHECK;
 
+/* Of an entry of the configuration: its batch_model, named by letters, digits
+ * and the symbols, and its batch_prefix, below which outputs go. */
+enum gw_err prov_batch_check_conf(const char *model, const char *symbols,
+                                  const char *prefix,
+                                  struct gw_error *e) MUSTCHECK;
+
 /* The batch into op->batch. */
 enum gw_err prov_batch_tell(struct prov_op *op, const struct prov_batch *b,
                             struct gw_error *e) MUSTCHECK;

@@ -12,9 +12,9 @@
  *
  * As the `type` may stand behind all else, an object that is asked for it is
  * skipped once before the walk goes in; so a byte is read as often as there are
- * such objects around it, four times at most. In requests names of files are
- * looked for everywhere: whether there are any in a value that no path leads
- * to is known from skipping it, and only then is it walked, too.
+ * such objects around it, four times at most. In requests names of files and
+ * objects are looked for everywhere: whether there are any in a value that no
+ * path leads to is known from skipping it, and only then is it walked, too.
  */
 #include "gateway/codec/id_rewrite.h"
 
@@ -38,7 +38,8 @@ struct spot {
     size_t index;
     size_t from, to;   /* its cursors */
     bool is_free;      /* below a user's own data */
-    bool is_named;     /* under a name of files */
+    bool is_named;     /* under a name of files, or of objects */
+    enum id_kind as;   /* then: what it is at no place of the table */
     bool is_looked_at; /* it is known to have such names */
     bool is_told_of;   /* its id, object and status are */
 };
@@ -176,6 +177,8 @@ static const char *const file_names[] = {
     "file_id", "file_ids", "input_file_id", "training_file", "validation_file",
 };
 
+static const char *const object_names[] = {"vector_store_ids"};
+
 static const char *const free_names[] = {
     "metadata", "attributes", "arguments", "parameters", "schema", "filters",
 };
@@ -186,6 +189,15 @@ static bool is_among(struct str name, const char *const *names, size_t n)
         if (str_eq_c(name, names[i]))
             return true;
     return false;
+}
+
+static void judge_name(struct spot *member, struct str name)
+{
+    bool is_file = is_among(name, file_names, COUNTOF(file_names));
+
+    member->is_named =
+        is_file || is_among(name, object_names, COUNTOF(object_names));
+    member->as = is_file ? ID_STRANGE : ID_OBJECT;
 }
 
 /* --- sites --- */
@@ -275,7 +287,7 @@ static bool walk_string(struct finder *f, const struct spot *spot)
             return add_site(f, spot, c->path->kind, &text);
     }
     if (spot->is_named && !spot->is_free && f->side == ID_IN_REQUEST)
-        return add_site(f, spot, ID_STRANGE, &text);
+        return add_site(f, spot, spot->as, &text);
     return true;
 }
 
@@ -285,6 +297,7 @@ static bool walk_elements(struct finder *f, const struct spot *spot)
         .up = spot,
         .is_free = spot->is_free,
         .is_named = spot->is_named,
+        .as = spot->as,
         .is_looked_at = spot->is_looked_at,
     };
     bool more, ok = json_scan_enter(&f->s, &more);
@@ -349,7 +362,7 @@ static bool walk_member(struct finder *f, const struct spot *object)
     member.name = text.raw;
     name = json_scan_text(&text, &f->room);
     enter_member(f, object, &member, name);
-    member.is_named = is_among(name, file_names, COUNTOF(file_names));
+    judge_name(&member, name);
     if (is_among(name, free_names, COUNTOF(free_names)))
         member.is_free = true;
     begin_response(f, &member, name);

@@ -20,7 +20,8 @@
  * file_ids, input_file_id, training_file, validation_file; not below metadata,
  * attributes, arguments, parameters, schema, filters; not cfile_...) which is
  * at no place of the table is told of, too (ID_STRANGE): nobody shall reach
- * another one's file at a provider by a place that we do not know. Values that
+ * another one's file at a provider by a place that we do not know. So is one
+ * under vector_store_ids, as what it is (ID_OBJECT). Values that
  * begin with cfile_ are files of a container, not of the Files API: they are
  * told of nowhere.
  *

@@ -298,8 +298,8 @@ static bool is_in_object(const struct open *o)
     return o->bits[i / 64] >> i % 64 & 1;
 }
 
-/* Is it, or may it be, file, …_file, …file_id or …file_ids? No call is made
- * for it: this is asked of every name. */
+/* Is it, or may it be, file, …_file, …file_id, …file_ids or …store_ids? No call
+ * is made for it: this is asked of every name. */
 static bool has_file(const struct json_scan_str *name)
 {
     const char *end = name->raw.p + name->raw.n;
@@ -307,7 +307,8 @@ static bool has_file(const struct json_scan_str *name)
 
     return name->has_escape || (n >= 4 && memcmp(end - 4, "file", 4) == 0) ||
            (n >= 7 && memcmp(end - 7, "file", 4) == 0) ||
-           (n >= 8 && memcmp(end - 8, "file", 4) == 0);
+           (n >= 8 && memcmp(end - 8, "file", 4) == 0) ||
+           (n >= 9 && memcmp(end - 9, "store_id", 8) == 0);
 }
 
 bool json_scan_name(struct json_scan *s, struct json_scan_str *out)

@@ -15,8 +15,8 @@ struct json_scan {
     const char *p, *end; /* what is still to be read */
     const char *fault;   /* why the last call failed */
     unsigned depth;      /* brackets that are open around it */
-    /* Sticky: there was a member whose name ends with file, file_id or
-     * file_ids, or may. Who looks for ids of files need not look at texts
+    /* Sticky: there was a member whose name ends with file, file_id, file_ids
+     * or store_ids, or may. Who looks for ids need not look at texts
      * without. */
     bool has_file_name;
 };

@@ -410,6 +410,8 @@ def test_anothers_ids_are_not_found(world, key, raw):
         ({"input": "x", "conversation": "conv_1"}, "object_not_found", "conversation"),
         ({"input": "x", "strange": {"file_id": file}}, "file_not_found",
          "strange.file_id"),
+        ({"input": "x", "strange": {"vector_store_ids": ["vs_1"]}}, "object_not_found",
+         "strange.vector_store_ids[0]"),
     ):  # fmt: skip
         got = world.call(key, "POST", "/v1/responses", json={"model": "gpt-4o", **body})
         assert refused(got, 404, code)["param"] == param
@@ -421,6 +423,20 @@ def test_anothers_ids_are_not_found(world, key, raw):
 
 
 # --- faults ---
+
+
+def test_a_vector_store_of_a_chat_is_the_callers(world, key, sdk):
+    """Where OpenAI's own API has none, and others in its style do."""
+    mine = sdk.vector_stores.create().id
+    body = {"model": "gpt-4o", "messages": user("hi"),
+            "tools": [{"type": "file_search", "vector_store_ids": [mine]}]}  # fmt: skip
+    assert world.call(key, "POST", "/v1/chat/completions", json=body).status_code == 200
+    assert world.up.calls[-1]["tools"] == body["tools"]
+    other = world.new_key()
+    got = world.call(other, "POST", "/v1/chat/completions", json=body)
+    told = refused(got, 404, "object_not_found")
+    assert told["param"] == "tools[0].vector_store_ids[0]"
+    assert len(world.up.calls) == 1
 
 
 def test_an_error_names_our_ids(world, key, sdk):

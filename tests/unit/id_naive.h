@@ -155,19 +155,21 @@ static inline bool naive_is_among(const char *key, const char *names)
 }
 
 static inline void naive_strange(struct naive_found *f, json_t *v,
-                                 const char *path, bool is_named)
+                                 const char *path, bool is_named,
+                                 enum id_kind as)
 {
     char deeper[1024];
     const char *key;
     json_t *child;
+    bool is_store;
     size_t i;
 
     if (is_named)
-        naive_add(f, ID_STRANGE, path, v);
+        naive_add(f, as, path, v);
     json_array_foreach(v, i, child)
     {
         snprintf(deeper, sizeof(deeper), "%.900s[%zu]", path, i);
-        naive_strange(f, child, deeper, is_named);
+        naive_strange(f, child, deeper, is_named, as);
     }
     json_object_foreach(v, key, child)
     {
@@ -176,9 +178,12 @@ static inline void naive_strange(struct naive_found *f, json_t *v,
             continue;
         snprintf(deeper, sizeof(deeper), "%.900s%s%.100s", path,
                  *path ? "." : "", key);
+        is_store = strcmp(key, "vector_store_ids") == 0;
         naive_strange(f, child, deeper,
-                      naive_is_among(key, " file_id file_ids input_file_id "
-                                          "training_file validation_file "));
+                      is_store ||
+                          naive_is_among(key, " file_id file_ids input_file_id "
+                                              "training_file validation_file "),
+                      is_store ? ID_OBJECT : ID_STRANGE);
     }
 }
 
@@ -193,7 +198,7 @@ static inline void naive_find(const struct id_places *p, json_t *v,
     for (size_t i = 0; i < places.n; i++)
         naive_search(f, places.v[i].kind, places.v[i].path, v, "");
     if (p->side == ID_IN_REQUEST)
-        naive_strange(f, v, "", false);
+        naive_strange(f, v, "", false, ID_STRANGE);
 }
 
 #endif

@@ -208,11 +208,18 @@ static bool is_file_name(const char *path)
            strcmp(last, ".validation_file") == 0;
 }
 
+static bool is_object_name(const char *path)
+{
+    return strcmp(strrchr(path, '.'), ".vector_store_ids[]") == 0;
+}
+
 /* Below another type it stays; in a request it is strange. */
 static void check_wrong(struct run *r, const struct id_places *p,
                         struct str made, const char *path)
 {
-    bool is_strange = p->side == ID_IN_REQUEST && is_file_name(path);
+    bool is_object = is_object_name(path);
+    bool is_strange =
+        p->side == ID_IN_REQUEST && (is_object || is_file_name(path));
     struct buf text;
 
     buf_init(&text, MIB);
@@ -220,7 +227,8 @@ static void check_wrong(struct run *r, const struct id_places *p,
     assert_int_equal(find(r, p, buf_str(&text)), GW_OK);
     assert_int_equal(r->found.n, is_strange);
     if (is_strange)
-        assert_int_equal(r->found.v[0].kind, ID_STRANGE);
+        assert_int_equal(r->found.v[0].kind,
+                         is_object ? ID_OBJECT : ID_STRANGE);
     buf_clear(&r->out);
     id_write(&r->found, buf_str(&text), &r->out);
     assert_string_equal(r->out.p, text.p);
@@ -354,7 +362,42 @@ static void an_id_at_an_unknown_place_of_a_request_is_told_of(void **state)
     }
 }
 
+static void an_object_at_an_unknown_place_of_a_request_is_told_of(void **state)
+{
+    static const struct {
+        const char *path, *text, *place;
+    } cases[] = {
+        {"chat/completions",
+         "{\"tools\":[{\"type\":\"file_search\",\"vector_store_ids\":[\"vs_1\"]"
+         "}"
+         "]}",
+         "tools[0].vector_store_ids[0]"},
+        {"responses", "{\"vector_store_ids\":\"vs_1\"}", "vector_store_ids"},
+        {"responses",
+         "{\"x\":[{\"type\":\"y\",\"vector\\u005fstore_ids\":[[\"vs_1\"]]}]}",
+         "x[0].vector\\u005fstore_ids[0][0]"},
+        {"responses",
+         "{\"input\":[{\"type\":\"z\",\"vector_store_ids\":[\"vs_1\"]}]}",
+         "input[0].vector_store_ids[0]"},
+    };
+    struct run r;
+
+    (void)state;
+    for (size_t i = 0; i < COUNTOF(cases); i++) {
+        run_open(&r);
+        assert_int_equal(find(&r, places(ID_IN_REQUEST, "POST", cases[i].path),
+                              str_of(cases[i].text)),
+                         GW_OK);
+        assert_int_equal(r.found.n, 1);
+        assert_int_equal(r.found.v[0].kind, ID_OBJECT);
+        assert_true(str_eq_c(r.found.v[0].value, "vs_1"));
+        assert_true(str_eq_c(r.found.v[0].path, cases[i].place));
+        run_close(&r);
+    }
+}
+
 static const char *const harmless[] = {
+    "{\"metadata\":{\"vector_store_ids\":[\"vs_1\"]}}",
     "{\"metadata\":{\"file_id\":\"a\",\"b\":[{\"file_ids\":[\"c\"]}]}}",
     "{\"tools\":[{\"type\":\"function\",\"parameters\":{\"properties\":{"
     "\"file_id\":{\"type\":\"string\"},\"training_file\":\"a\"}}}]}",
@@ -795,6 +838,7 @@ int main(void)
         cmocka_unit_test(no_call_is_in_the_table_twice),
         cmocka_unit_test(a_call_is_found_whatever_its_placeholders_are_called),
         cmocka_unit_test(an_id_at_an_unknown_place_of_a_request_is_told_of),
+        cmocka_unit_test(an_object_at_an_unknown_place_of_a_request_is_told_of),
         cmocka_unit_test(what_is_a_users_own_stays_out_of_it),
         cmocka_unit_test(an_answer_has_nothing_strange),
         cmocka_unit_test(members_that_are_there_twice_count_twice),

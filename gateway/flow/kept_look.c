@@ -2,6 +2,7 @@
 
 #include "gateway/base/log.h"
 #include "gateway/flow/kept.h"
+#include "providers/prov_said.h"
 
 #define READ_BYTES (16 * KIB)
 
@@ -48,7 +49,7 @@ static void see(struct kept_look *l)
 {
     struct buf out;
 
-    buf_init(&out, 2 * LIMIT_UPSTREAM_REPLY_BYTES);
+    buf_init(&out, l->answer.n + id_growth(&l->sites));
     id_write(&l->sites, buf_str(&l->answer), &out);
     l->text = arena_dup(l->arena, buf_str(&out));
     buf_release(&out);
@@ -101,17 +102,22 @@ static bool names_file(const struct id_site *s)
            s->value.n <= LIMIT_UPSTREAM_ID_BYTES;
 }
 
+/* What is neither an id of a file nor looked for. */
+static void fill_other(struct kept_look *l, struct id_site *s)
+{
+    if (s->kind == ID_JOB)
+        s->with = l->record.id;
+    if (s->kind == ID_SAID)
+        s->with = prov_said_clean_all(&l->up->op, s->value);
+}
+
 static void next_site(struct kept_look *l)
 {
     const struct id_site *s;
     struct str known;
 
-    while (l->which < l->sites.n && !names_file(&l->sites.v[l->which])) {
-        struct id_site *other = &l->sites.v[l->which++];
-
-        if (other->kind == ID_JOB)
-            other->with = l->record.id;
-    }
+    while (l->which < l->sites.n && !names_file(&l->sites.v[l->which]))
+        fill_other(l, &l->sites.v[l->which++]);
     if (l->which == l->sites.n) {
         see(l);
         return;

@@ -222,6 +222,20 @@ def test_a_list_shows_a_name_that_is_empty_as_it_is(world, sdk, key):
     assert not any(s.path.rstrip("/") == "/v1/files" for s in world.up.seen if s.method == "GET")
 
 
+def test_why_a_job_failed_has_no_ids_of_the_providers(world, sdk, key):
+    """Of a list and of one job alike, and once it is known to have failed."""
+    made = create(sdk)
+    job, (theirs,) = only(world.up), world.up.files
+    said = f"{job.id}: file '{theirs}' is bad, ask org-0123456789abcdef"
+    job.status, job.error = "failed", {"code": "x", "message": said, "param": None}
+    want = f"{made.id}: file '[id]' is bad, ask [id]"
+    for _ in range(2):
+        [listed] = world.call(key, "GET", "/v1/fine_tuning/jobs").json()["data"]
+        assert (listed["status"], listed["error"]["message"]) == ("failed", want)
+    shown = world.call(key, "GET", f"/v1/fine_tuning/jobs/{made.id}").json()
+    assert shown == listed
+
+
 def test_a_list_is_shown_while_the_provider_is_away(world, sdk):
     made = [create(sdk) for _ in range(2)][::-1]
     world.up.fault(on_head(answer(500, "no")), method="GET", times=9)

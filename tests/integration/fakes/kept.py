@@ -57,7 +57,7 @@ class Job:
     def __init__(self, fake, r):
         self.fake, self.request, self.id = fake, r, new_id("ftjob-")
         self.status, self.created_at = "validating_files", int(time.time())
-        self.finished_at = None
+        self.finished_at = self.error = None
         self.results, self.events, self.checkpoints = [], [], []
         self.tell(f"Created fine-tuning job: {self.id}")
 
@@ -108,7 +108,7 @@ class Job:
             "training_file": r["training_file"], "seed": r.get("seed", 7),
             "hyperparameters": {"n_epochs": "auto", "batch_size": "auto",
                                 "learning_rate_multiplier": "auto"},
-            "trained_tokens": 100 if done else None, "error": None,
+            "trained_tokens": 100 if done else None, "error": self.error,
             "integrations": [], "metadata": r.get("metadata"),
             "estimated_finish": None,
         }  # fmt: skip

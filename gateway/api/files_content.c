@@ -99,6 +99,15 @@ static void add_content_range(struct txn *t, struct http_fields *f,
                                  STR_ARG(total)));
 }
 
+/* What will come, as far as that is told. -1: unknown. */
+static int64_t length_of(struct txn *t, const struct upstream_head *h)
+{
+    const struct content *c = t->data;
+    int64_t whole = h->is_partial ? c->len : t->record->obj.bytes;
+
+    return h->length >= 0 ? h->length : whole;
+}
+
 static void begin_reply(struct txn *t, const struct upstream_head *h)
 {
     struct content *c = t->data;
@@ -122,6 +131,8 @@ static void begin_reply(struct txn *t, const struct upstream_head *h)
     if (h->is_partial && c->range.is_set && h->length >= 0)
         add_content_range(t, &f, h->first >= 0 ? h->first : c->offset,
                           h->length, size);
+    if (t->has_down_hold)
+        txn_bound_reply(t, length_of(t, h));
     txn_reply_pipe(t, h->is_partial ? 206 : 200, &f, h->length, t->pipe);
 }
 
@@ -149,14 +160,13 @@ static struct str shown(struct txn *t, struct str field)
 }
 
 /* A provider that does not keep to the range sends all: no more of the day's
- * downloads was held than was asked for. */
+ * downloads was held than was asked for. One that does not tell a length gets
+ * no further than what is held. */
 static void on_head(void *arg, const struct upstream_head *h)
 {
     struct txn *t = arg;
     struct content *c = t->data;
-    int64_t whole = h->is_partial ? c->len : t->record->obj.bytes;
-    struct quota_amount more = {.down = (h->length >= 0 ? h->length : whole) -
-                                        c->held};
+    struct quota_amount more = {.down = length_of(t, h) - c->held};
 
     if (!t->has_down_hold || more.down <= 0) {
         begin_reply(t, h);

@@ -38,7 +38,8 @@ void txn_goto(struct txn *t, enum txn_state to)
 
 static void log_access(struct txn *t, enum server_close why)
 {
-    static const char *const ends[] = {"replied", "client_gone", "aborted"};
+    static const char *const ends[] = {"replied", "client_gone", "aborted",
+                                       "too_long"};
     struct log_line l;
 
     log_begin(&l, LOG_INFO, t->id, "access");
@@ -198,6 +199,11 @@ static void on_closed(void *arg, enum server_close why)
         if (!t->status)
             t->status = err_info(GW_CLIENT_GONE)->http;
     }
+    if (why == SERVER_TOO_LONG) {
+        err_clear(&t->error);
+        err_set(&t->error, GW_UPSTREAM_BAD_RESPONSE,
+                "the provider's answer is longer than the file was");
+    }
     log_access(t, why);
     count_request(t);
     settle_accounts(t);
@@ -353,6 +359,12 @@ void txn_reply(struct txn *t, int status, struct http_fields *f,
         return;
     leave_slot(t);
     server_req_reply(t->req, status, f, body);
+}
+
+void txn_bound_reply(struct txn *t, int64_t most)
+{
+    if (t->req && most >= 0)
+        server_req_bound_reply(t->req, (uint64_t)most);
 }
 
 void txn_reply_pipe(struct txn *t, int status, struct http_fields *f,

@@ -120,6 +120,9 @@ void txn_fields(struct txn *t, struct http_fields *f, struct str content_type);
 void txn_reply_json(struct txn *t, int status, struct str json);
 void txn_reply(struct txn *t, int status, struct http_fields *f,
                struct str body);
+/* Before txn_reply_pipe(): break the reply off before more bytes go. -1: they
+ * may be any number. */
+void txn_bound_reply(struct txn *t, int64_t most);
 /* Answer with the pipe's bytes. */
 void txn_reply_pipe(struct txn *t, int status, struct http_fields *f,
                     int64_t length, struct pipe *body);

@@ -88,6 +88,7 @@ enum server_close {
     SERVER_REPLIED,     /* the whole reply is written to the socket */
     SERVER_CLIENT_GONE, /* the client hung up, or its deadline passed */
     SERVER_ABORTED,     /* by us: the reply could not be completed */
+    SERVER_TOO_LONG,    /* by us: it had more than server_req_bound_reply() */
 };
 
 struct server_req_ops {
@@ -133,6 +134,9 @@ void server_req_reply(struct server_req *r, int status,
 void server_req_reply_pipe(struct server_req *r, int status,
                            const struct http_fields *fields, int64_t length,
                            struct pipe *body);
+/* Before server_req_reply_pipe(): a body of unknown length that has more than
+ * most bytes is broken off before they are passed. */
+void server_req_bound_reply(struct server_req *r, uint64_t most);
 bool server_req_has_replied(const struct server_req *r);
 /* Bytes of reply body handed to the socket so far. */
 uint64_t server_req_reply_bytes(const struct server_req *r);

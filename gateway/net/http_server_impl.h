@@ -98,6 +98,8 @@ struct req_reply {
     bool is_flushed;  /* all is in the socket */
     enum reply_framing framing;
     struct pipe *pipe;
+    bool is_bounded; /* a pipe may have `most` bytes */
+    uint64_t most;
     int64_t left;      /* REPLY_LENGTH: bytes the pipe still owes */
     size_t chunk_left; /* REPLY_CHUNKED: of the announced chunk */
     size_t queued;     /* body bytes at the end of the output queue */

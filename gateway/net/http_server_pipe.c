@@ -27,6 +27,11 @@ static bool is_too_long(const struct server_req *r, size_t n)
            (uint64_t)n > (uint64_t)r->reply.left;
 }
 
+static bool is_out_of_bounds(const struct server_req *r, size_t n)
+{
+    return r->reply.is_bounded && r->reply.bytes + n > r->reply.most;
+}
+
 static void count(struct server_req *r, size_t n)
 {
     r->reply.bytes += n;
@@ -98,6 +103,10 @@ static ssize_t send_bytes(struct server_req *r, const struct iovec *data, int n,
 
     if (is_too_long(r, size)) {
         break_off(r);
+        return -1;
+    }
+    if (is_out_of_bounds(r, size)) {
+        conn_close(r->conn, SERVER_TOO_LONG);
         return -1;
     }
     taken = r->reply.framing == REPLY_CHUNKED ? send_chunk(r, data, n, size)
@@ -262,6 +271,12 @@ static enum reply_framing framing_of(const struct server_req *r, int64_t length)
     if (length >= 0)
         return REPLY_LENGTH;
     return r->head.minor ? REPLY_CHUNKED : REPLY_CLOSE;
+}
+
+void server_req_bound_reply(struct server_req *r, uint64_t most)
+{
+    r->reply.is_bounded = true;
+    r->reply.most = most;
 }
 
 void server_req_reply_pipe(struct server_req *r, int status,

@@ -5,6 +5,7 @@ import re
 import threading
 import time
 
+import httpx
 import pytest
 from fakes.metered import Metered
 from fakes.openai import after_bytes, after_sent, call, on_head, on_stored, reset, stall
@@ -473,6 +474,22 @@ def test_a_range_that_is_not_kept_to_gets_no_more_than_is_left(gw, fake, redis):
     refused(get(), 429, "download_quota_exceeded")
     until(lambda: of_today(redis, scope(key))["held_down"] == 0, "it is settled")
     assert of_today(redis, scope(key))["down"] == 2000
+
+
+def test_of_a_file_that_grew_no_more_is_sent_than_was_held(gw, fake, redis):
+    key = gw.new_key(max_download_bytes_per_day=2500)
+    made = json.loads(send(gw, key, b"x" * 1000).body)["id"]
+    fake.quirks.add("chunked_content")
+    content = f"/v1/files/{made}/content"
+    assert len(gw.call(key, "GET", content).content) == 1000
+    (there,) = fake.files.values()
+    there.data, there.size = None, 200_000
+    with pytest.raises(httpx.TransportError):
+        gw.call(key, "GET", content)
+    until(lambda: of_today(redis, scope(key))["held_down"] == 0, "both are settled")
+    assert of_today(redis, scope(key))["down"] <= 2000
+    (line,) = [e for e in gw.log() if e.get("end") == "too_long"]
+    assert line["error"] == "upstream_bad_response"
 
 
 def test_an_error_is_no_download(gw, fake, redis):

@@ -51,7 +51,7 @@ struct fixture {
     struct http_server_limits limits;
     pthread_t thread;
     int port, ping;
-    atomic_int requests, refused, closed[3], cancelled;
+    atomic_int requests, refused, closed[4], cancelled;
     atomic_size_t max_level; /* of any reply's pipe */
     atomic_llong written;    /* into such pipes */
     atomic_bool saw_closed;  /* a server_req_read() told CLIENT_GONE */
@@ -298,6 +298,8 @@ static void open_pipe(struct exchange *x)
     x->size = (uint64_t)number(x, "size", 0);
     x->piece = (size_t)number(x, "piece", 16384);
     x->how = (char)number(x, "how", 'e');
+    if (number(x, "most", -1) >= 0)
+        server_req_bound_reply(x->r, (uint64_t)number(x, "most", 0));
     server_req_reply_pipe(x->r, (int)number(x, "status", 200), NULL,
                           number(x, "length", -1), x->pipe);
 }
@@ -1486,6 +1488,34 @@ static void a_pipe_that_does_not_keep_its_word_breaks_the_connection(void **st)
     free_reply(&r);
 }
 
+static void a_pipe_with_more_than_it_may_have_is_broken_off(void **st)
+{
+    static const char *const paths[] = {"/push?size=100000&most=99999",
+                                        "/pushlater?size=1&most=0",
+                                        "/pull?size=90000&most=50000"};
+    struct fixture *f = *st;
+    struct reply r = {0};
+    char request[128];
+    size_t i;
+    int fd;
+
+    for (i = 0; i < COUNTOF(paths); i++) {
+        fd = dial(f);
+        snprintf(request, sizeof(request), "GET %s HTTP/1.1\r\nHost: h\r\n\r\n",
+                 paths[i]);
+        put(fd, request);
+        assert_false(get_reply(fd, &r));
+        expect_break(fd);
+        close(fd);
+    }
+    wait_for(&f->closed[SERVER_TOO_LONG], COUNTOF(paths));
+    fd = dial(f);
+    expect_pattern(fd, GET("/push?size=100000&most=100000"), 100000);
+    expect_pattern(fd, GET("/pull?size=0&most=0"), 0);
+    close(fd);
+    free_reply(&r);
+}
+
 static void an_until_close_reply_that_fails_does_not_look_complete(void **st)
 {
     struct fixture *f = *st;
@@ -2339,6 +2369,7 @@ int main(void)
         TEST(pipes_of_any_size_arrive_whole),
         TEST(a_pipe_of_unknown_length_ends_with_the_connection_on_http_1_0),
         TEST(a_pipe_that_does_not_keep_its_word_breaks_the_connection),
+        TEST(a_pipe_with_more_than_it_may_have_is_broken_off),
         TEST(an_until_close_reply_that_fails_does_not_look_complete),
         TEST(an_aborted_request_breaks_the_connection),
         TEST(a_slow_reader_does_not_make_the_server_hold_more),

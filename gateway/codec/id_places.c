@@ -20,6 +20,10 @@
     {                                                                          \
         ID_OBJECT, path, NULL                                                  \
     }
+#define SOURCE(path)                                                           \
+    {                                                                          \
+        ID_SOURCE, path, NULL                                                  \
+    }
 #define EACH(path, name)                                                       \
     {                                                                          \
         ID_FILE, path, set_##name                                              \

@@ -271,6 +271,11 @@ static bool add_site(struct finder *f, const struct spot *spot,
 
 /* --- the walk --- */
 
+static bool is_of_requests(enum id_kind kind)
+{
+    return kind == ID_OBJECT || kind == ID_MODEL || kind == ID_SOURCE;
+}
+
 static bool walk_string(struct finder *f, const struct spot *spot)
 {
     struct json_scan_str text;
@@ -280,8 +285,7 @@ static bool walk_string(struct finder *f, const struct spot *spot)
     for (size_t i = spot->from; i < spot->to; i++) {
         const struct cursor *c = &f->cursors[i];
         bool is_ours =
-            f->side == ID_IN_REQUEST ||
-            (c->path->kind != ID_OBJECT && c->path->kind != ID_MODEL);
+            f->side == ID_IN_REQUEST || !is_of_requests(c->path->kind);
 
         if (!*c->at && is_ours)
             return add_site(f, spot, c->path->kind, &text);

@@ -42,6 +42,7 @@ enum id_kind {
     ID_OBJECT, /* of something else that a provider keeps for its maker: a
                   response, a vector store, a conversation, ...; never
                   replaced, but in a request it must be the caller's */
+    ID_SOURCE, /* no id: of which type a source of data is; of requests */
     ID_SAID, /* a message of the provider's, in which ids may stand; of answers
                 and events */
     ID_STRANGE,

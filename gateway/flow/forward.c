@@ -388,7 +388,7 @@ static void fill_files(struct forward *f, struct prov_op *op)
         struct id_site *s = &f->asked.v[i];
         const struct forward_ref *r = &f->refs[at];
 
-        if (s->kind == ID_MODEL)
+        if (!forward_refs_has(s))
             continue;
         at++;
         if (r->kind != FORWARD_FILE)

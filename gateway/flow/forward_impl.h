@@ -15,6 +15,7 @@
 
 /* Look all ids of the request up; then forward_known(), unless one is not the
  * caller's: that is answered. */
+bool forward_refs_has(const struct id_site *s); /* is one of them */
 void forward_refs_look_up(struct forward *f);
 void forward_refs_cancel(struct forward *f);
 /* Is what it names (the caller's, it was found) at that provider, too? */

@@ -2,7 +2,6 @@
 
 #include "gateway/base/clock.h"
 #include "gateway/base/log.h"
-#include "gateway/codec/json.h"
 #include "gateway/flow/lease.h"
 #include "gateway/store/quota.h"
 
@@ -19,21 +18,31 @@
 
 /* --- what may be asked for --- */
 
+static bool is_among(struct str s, const char *const *words, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (str_eq_c(s, words[i]))
+            return true;
+    return false;
+}
+
 /* Stored completions and responses are those of all who share the provider's
  * account. */
 enum gw_err forward_kept_check_source(struct forward *f, struct gw_error *e)
 {
     static const char *const own[] = {"file_id", "file_content"};
-    const struct json *v = json_parse(f->t->arena, buf_str(&f->text.buf), e);
-    const struct json *source = json_get(json_get(v, "data_source"), "source");
-    struct str type = json_str(json_get(source, "type"));
-    size_t i;
+    bool has_one = false, is_own = true;
 
-    if (!v)
-        return e->err;
-    for (i = 0; i < COUNTOF(own); i++)
-        if (str_eq_c(type, own[i]))
-            return GW_OK;
+    for (size_t i = 0; i < f->asked.n && is_own; i++) {
+        const struct id_site *s = &f->asked.v[i];
+
+        if (s->kind != ID_SOURCE)
+            continue;
+        has_one = true;
+        is_own = is_among(s->value, own, COUNTOF(own));
+    }
+    if (has_one && is_own)
+        return GW_OK;
     return err_set_param(e, GW_INVALID_VALUE, "data_source.source.type",
                          "a source must be 'file_id' or 'file_content': others "
                          "are shared by all who use the provider");

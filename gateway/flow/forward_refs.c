@@ -10,9 +10,9 @@
 
 #define AHEAD_MAX 4 /* of the path and the query */
 
-static bool is_named(const struct id_site *s)
+bool forward_refs_has(const struct id_site *s)
 {
-    return s->kind != ID_MODEL;
+    return s->kind == ID_FILE || s->kind == ID_OBJECT || s->kind == ID_STRANGE;
 }
 
 static struct forward_ref *add(struct forward *f, enum forward_ref_kind kind,
@@ -59,7 +59,7 @@ static void collect(struct forward *f)
     for (size_t i = 0; i < f->asked.n; i++) {
         const struct id_site *s = &f->asked.v[i];
 
-        if (is_named(s))
+        if (forward_refs_has(s))
             add(f, s->kind == ID_OBJECT ? FORWARD_OBJECT : FORWARD_FILE,
                 s->value, s->path);
     }

@@ -56,7 +56,7 @@ class World:
 
     def __init__(self, gw, up, key):
         self.gw, self.up, self.key = gw, up, key
-        self.head = {"OpenAI-Beta": "assistants=v2"}
+        self.head = {"OpenAI-Beta": "assistants=v2", "Content-Type": "application/json"}
         fields = {"purpose": "fine-tune"}
         made = gw.upload(key, filename="a.jsonl", fields=fields)
         self.file, self.raw_file = made.json()["id"], next(reversed(up.files))
@@ -122,6 +122,20 @@ def test_anothers_file_is_not_found(world, gw, up, method, path, place):
         reply = world.ask(method, where, json=asked(path, place, name))
         refused(reply, 404, "file_not_found")
     assert up.seen == []
+
+
+OWN, OTHERS = '{"type": "file_content", "content": []}', '{"type": "responses"}'
+SOURCES = [OTHERS, OTHERS.replace("ty", "t\\u0079"), "{}", "[]", '"x"', '{"type": 5}',
+           OWN + ', "source": ' + OTHERS, OTHERS + ', "source": ' + OWN]  # fmt: skip
+
+
+@pytest.mark.parametrize("source", SOURCES)
+def test_a_source_that_all_share_is_refused(world, up, source):
+    where = world.path("evals/{id}/runs")
+    up.seen.clear()
+    text = '{"data_source": {"type": "x", "source": ' + source + "}}"
+    told = refused(world.ask("POST", where, content=text), 400)
+    assert told["param"] == "data_source.source.type" and up.seen == []
 
 
 @pytest.mark.parametrize("kind", [{}, {"type": "x"}, {"type": None}])

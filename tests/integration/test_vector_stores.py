@@ -370,6 +370,10 @@ def test_evaluations_live(up, sdk, stranger):
         with pytest.raises(openai.BadRequestError) as e:
             sdk.evals.runs.create(one.id, data_source=others)
         assert e.value.param == "data_source.source.type"
+    rows = [{"item": {"text": "x" * 1000}} for _ in range(2000)]
+    large = {"type": "jsonl", "source": {"type": "file_content", "content": rows}}
+    assert sdk.evals.runs.create(one.id, data_source=large).object == "eval.run"
+    assert up.seen[-1].json["data_source"] == large
     his = put(stranger, "e.jsonl", "evals")
     up.seen.clear()
     bad = {"type": "jsonl", "source": {"type": "file_id", "id": his}}

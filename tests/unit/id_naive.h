@@ -81,11 +81,16 @@ struct naive_found {
     struct naive_site v[NAIVE_SITES];
 };
 
+static inline bool naive_is_of_requests(enum id_kind kind)
+{
+    return kind == ID_OBJECT || kind == ID_MODEL || kind == ID_SOURCE;
+}
+
 static inline void naive_add(struct naive_found *f, enum id_kind kind,
                              const char *path, json_t *v)
 {
     if (!json_is_string(v) || f->n == NAIVE_SITES ||
-        (f->side != ID_IN_REQUEST && (kind == ID_OBJECT || kind == ID_MODEL)))
+        (f->side != ID_IN_REQUEST && naive_is_of_requests(kind)))
         return;
     if ((kind == ID_FILE || kind == ID_STRANGE) &&
         strncmp(json_string_value(v), "cfile_", 6) == 0)

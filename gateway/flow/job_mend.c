@@ -1,6 +1,7 @@
 /* job_mend.c -- what a reconciliation found is set right:
  *
- *     a record without its file   goes, with its count
+ *     a record without its file   goes, with its count; of a file at several
+ *                                 providers when it is at none of them
  *     a file without a record     is deleted, or adopted
  *     a count without a record    goes
  *
@@ -49,27 +50,88 @@ static void on_removed(void *arg, bool existed, const struct gw_error *e)
         job_item_failed(i, e);
 }
 
+static void remove_record(struct job_item *i)
+{
+    struct job_step *s = i->step;
+
+    i->removal =
+        removal_start(s->sv, s->conf, &i->record, REMOVAL_OWN, on_removed, i);
+}
+
+/* --- a file at several providers --- */
+
+static void ask_next_place(struct job_item *i);
+
+static void leave_to_owner(struct job_item *i)
+{
+    struct gw_error several = {0};
+
+    err_set(&several, GW_INVALID_VALUE,
+            "the file is at other providers, too: it is left to its owner");
+    job_item_failed(i, &several);
+}
+
+static void on_asked(void *arg, const struct gw_error *e)
+{
+    struct job_item *i = arg;
+
+    if (e->err == GW_OK) {
+        leave_to_owner(i);
+    } else if (e->err == GW_FILE_NOT_FOUND) {
+        i->looked++;
+        ask_next_place(i);
+    } else {
+        job_item_failed(i, e);
+    }
+}
+
+static const struct upstream_ops asked_ops = {.done = on_asked};
+
+/* Only what is missing everywhere goes: one that cannot be asked may have it.
+ */
+static void ask_next_place(struct job_item *i)
+{
+    struct job_step *s = i->step;
+    struct file_copy c;
+
+    if (i->looked == file_record_places(&i->record)) {
+        remove_record(i);
+        return;
+    }
+    c = file_record_place(&i->record, i->looked);
+    i->provider = settings_provider(s->conf, c.provider);
+    if (!i->provider || !(provider_caps(i->provider) & PROV_CAN_GET)) {
+        leave_to_owner(i);
+        return;
+    }
+    i->up = upstream_new(s->sv, s->arena, i->provider, PROV_GET);
+    i->up->op.upstream_id = c.upstream_id;
+    i->up->op.shown_id = i->record.obj.id;
+    upstream_start(i->up, NULL, NULL, &asked_ops, i);
+}
+
+/* --- what a record, a count or a file comes to --- */
+
 static void on_doomed(void *arg, const struct file_record *found,
                       const struct gw_error *e)
 {
     struct job_item *i = arg;
-    struct job_step *s = i->step;
-    struct gw_error several = {0};
 
     i->call = NULL;
     if (e->err != GW_OK) {
         job_item_lost(i);
-    } else if (!found) {
-        mended(i);
-    } else if (found->ncopies) {
-        err_set(&several, GW_INVALID_VALUE,
-                "the file is at other providers, too: it is left to its owner");
-        job_item_failed(i, &several);
-    } else {
-        i->record = *found;
-        i->removal = removal_start(s->sv, s->conf, &i->record, REMOVAL_OWN,
-                                   on_removed, i);
+        return;
     }
+    if (!found) {
+        mended(i);
+        return;
+    }
+    i->record = *found;
+    i->looked = 0;
+    if (found->ncopies)
+        ask_next_place(i);
+    else
+        remove_record(i);
 }
 
 static void on_forgotten(void *arg, bool changed, const struct gw_error *e)

@@ -65,14 +65,30 @@ class World:
         for fake in self.fakes.values():
             fake.seen.clear()
             fake.faults.clear()
-            fake.files.clear()
             fake.read_rate = 0
             fake.keep = True
         self.s3.unfinished.clear()
+        self.lose()
+        self.key = self.gw.new_key(max_storage_bytes=500 * MB)
+
+    def lose(self):
+        """All files, at all of them."""
+        for fake in self.fakes.values():
+            fake.files.clear()
         for path in self.folder.rglob("*"):
             if path.is_file():
                 path.unlink()
-        self.key = self.gw.new_key(max_storage_bytes=500 * MB)
+
+    def reconciled(self, **body):
+        """The job, ended, that mends what is missing."""
+        reply = self.gw.admin("POST", "/admin/reconcile", json={"mend": True, **body})
+        job = f"/admin/jobs/{reply.json()['id']}"
+
+        def ended():
+            state = self.gw.admin("GET", job).json()
+            return state if state["state"] in ("done", "failed") else None
+
+        return until(ended, "the job is over", 30)
 
     def upload(self, data, to=ALL, filename="x.jsonl", key=None, fields=FIELDS, **kw):
         headers = {"x-filemux-provider": to, **kw.pop("headers", {})} if to else {}
@@ -738,14 +754,7 @@ def test_reconciling_finds_nothing_wrong_and_counts_it_once(own):
     own.made(b"{}", "up")
     for stored in own.up.files.values():
         stored.created_at -= 7200
-    reply = own.gw.admin("POST", "/admin/reconcile", json={"mend": True, "orphans": "delete"})
-    job = f"/admin/jobs/{reply.json()['id']}"
-
-    def ended():
-        state = own.gw.admin("GET", job).json()
-        return state if state["state"] in ("done", "failed") else None
-
-    state = until(ended, "the job is over", 30)
+    state = own.reconciled(orphans="delete")
     assert state["state"] == "done" and not any(state["counts"].values()), state
     assert own.stored() == {"up": 2, "s3": 1, "disk": 1}
 
@@ -753,16 +762,33 @@ def test_reconciling_finds_nothing_wrong_and_counts_it_once(own):
 def test_one_that_is_missing_somewhere_is_told_and_kept(own):
     made = own.made(b"{}", "up, s3, disk")
     own.s3.files.clear()
-    reply = own.gw.admin("POST", "/admin/reconcile", json={"mend": True, "orphans": "delete"})
-    job = f"/admin/jobs/{reply.json()['id']}"
-
-    def ended():
-        state = own.gw.admin("GET", job).json()
-        return state if state["state"] in ("done", "failed") else None
-
-    state = until(ended, "the job is over", 30)
+    state = own.reconciled(orphans="delete")
     assert state["counts"]["records_without_file"] == 1, state
     assert own.content(made["id"], "disk").content == b"{}"
+
+
+def test_one_that_is_missing_everywhere_goes(own):
+    made = own.made(b"{}", "up, s3, disk")
+    own.lose()
+    kept = own.made(b"{}", "up, s3")
+    first, second = own.reconciled(), own.reconciled()
+    assert first["counts"]["records_without_file"] == 3 and first["failed"] == 0, first
+    assert not any(second["counts"].values()), second
+    assert own.call("GET", f"/v1/files/{made['id']}").status_code == 404
+    assert own.content(kept["id"], "s3").content == b"{}"
+    until_used(own.redis, scope(own.key), 1, 2)
+
+
+def test_one_that_is_at_one_of_them_stays(own):
+    made = own.made(b"{}", "up, s3, disk")
+    left = dict(own.s3.files)
+    own.lose()
+    own.s3.files.update(left)
+    job = own.reconciled()
+    assert job["counts"]["records_without_file"] == 2 and job["failed"] == 2, job
+    assert job["counts"]["mended"] == 0
+    assert own.content(made["id"], "s3").content == b"{}"
+    until_used(own.redis, scope(own.key), 1, 2)
 
 
 def test_the_master_key_may(world):

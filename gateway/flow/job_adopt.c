@@ -172,13 +172,34 @@ static void on_expiry_put(void *arg, bool changed, const struct gw_error *e)
     (void)e; /* it was sent before the record: that fails, too */
 }
 
-static void on_unknown(struct job_item *i)
+static void put_record(struct job_item *i)
 {
     struct redis *r = i->step->sv->redis;
 
     if (i->record.obj.expires_at)
         (void)expiry_put(r, &i->record, on_expiry_put, NULL);
     i->call = file_store_put(r, &i->record, on_put, i);
+}
+
+/* What is left of a deletion is the sweeper's, not somebody else's. */
+static void on_doomed(void *arg, bool changed, const struct gw_error *e)
+{
+    struct job_item *i = arg;
+
+    i->call = NULL;
+    if (e->err != GW_OK) {
+        job_item_lost(i);
+    } else if (changed) {
+        i->step->job->counts[JOB_KNOWN]++;
+        job_item_end(i);
+    } else {
+        put_record(i);
+    }
+}
+
+static void on_unknown(struct job_item *i)
+{
+    i->call = journal_is_doomed(i->step->sv->redis, i->file.id, on_doomed, i);
 }
 
 static void on_has_record(struct job_item *i, const struct file_record *found)

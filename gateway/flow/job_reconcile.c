@@ -289,15 +289,28 @@ static void on_rival(void *arg, bool changed, const struct gw_error *e)
         note_orphan(i);
 }
 
-static void on_orphan(struct job_item *i)
+/* What was deleted at some of its providers is the sweeper's. */
+static void on_doomed(void *arg, bool changed, const struct gw_error *e)
 {
+    struct job_item *i = arg;
     struct journal_entry j = {
         .id = STR(""),
         .provider = str_of(i->provider->name),
         .filename = i->file.filename.p ? i->file.filename : STR(""),
     };
 
-    i->call = journal_has_rival(i->step->sv->redis, &j, on_rival, i);
+    i->call = NULL;
+    if (e->err != GW_OK)
+        job_item_lost(i);
+    else if (changed)
+        job_item_end(i);
+    else
+        i->call = journal_has_rival(i->step->sv->redis, &j, on_rival, i);
+}
+
+static void on_orphan(struct job_item *i)
+{
+    i->call = journal_is_doomed(i->step->sv->redis, i->file.id, on_doomed, i);
 }
 
 static void on_has_record(struct job_item *i, const struct file_record *found)

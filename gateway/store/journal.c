@@ -19,6 +19,7 @@ static const struct redis_script postpone_script =
 static const struct redis_script due_script = REDIS_SCRIPT(journal_due);
 static const struct redis_script expire_script = REDIS_SCRIPT(quota_expire);
 static const struct redis_script rival_script = REDIS_SCRIPT(journal_rival);
+static const struct redis_script doomed_script = REDIS_SCRIPT(journal_doomed);
 static const struct redis_script lead_script = REDIS_SCRIPT(journal_lead);
 
 /* In the order in which the scripts journal_* but two take them. */
@@ -249,6 +250,26 @@ struct redis_call *journal_has_rival(struct redis *r,
     args[1] = str_make(b.p + 1, b.n - 1); /* without the brace */
     c = redis_eval(r, redis_on_done, NULL, &rival_script, COUNTOF(journal_keys),
                    journal_keys, COUNTOF(args), args);
+    buf_release(&b);
+    return redis_tell_done(c, fn, arg);
+}
+
+/* Its first provider's id stands in the entry as those of the copies do. */
+struct redis_call *journal_is_doomed(struct redis *r, struct str upstream_id,
+                                     journal_done_callback *fn, void *arg)
+{
+    struct redis_call *c;
+    struct json_out out;
+    struct str text;
+    struct buf b;
+
+    buf_init(&b, LIMIT_JSON_TEXT_BYTES);
+    json_out_init(&out, &b);
+    json_open(&out, NULL, '{');
+    json_put_str(&out, "upstream_id", upstream_id);
+    text = str_make(b.p + 1, b.n - 1); /* without the brace */
+    c = redis_eval(r, redis_on_done, NULL, &doomed_script, 1, journal_keys, 1,
+                   &text);
     buf_release(&b);
     return redis_tell_done(c, fn, arg);
 }

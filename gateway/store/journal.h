@@ -73,6 +73,10 @@ struct redis_call *journal_due(struct redis *r, struct arena *a, size_t max,
 struct redis_call *journal_has_rival(struct redis *r,
                                      const struct journal_entry *j,
                                      journal_done_callback *fn, void *arg);
+/* Is a file of that id, at whichever of its providers, to be deleted? changed:
+ * yes, whether the entry is live, due or put off. */
+struct redis_call *journal_is_doomed(struct redis *r, struct str upstream_id,
+                                     journal_done_callback *fn, void *arg);
 
 /* Be the sweeper for lease_ms, or stay it. changed: we are. */
 struct redis_call *journal_lead(struct redis *r, const char *process_id,

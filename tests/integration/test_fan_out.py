@@ -791,6 +791,22 @@ def test_one_that_is_at_one_of_them_stays(own):
     until_used(own.redis, scope(own.key), 1, 2)
 
 
+def test_what_is_left_of_a_deletion_is_not_adopted(own):
+    made = own.made(b"{}", "s3, up")
+    (left,) = own.up.files.values()
+    left.created_at -= 7200
+    own.up.fault(on_head(answer(403, FAILED)), method="DELETE", times=1000)
+    assert own.call("DELETE", f"/v1/files/{made['id']}").status_code == 200
+    until(lambda: any(e.get("outcome") == "postponed" for e in own.gw.log()), "it is put off")
+    team = own.gw.admin("POST", "/team/new", json={"team_id": "red"})
+    assert team.status_code == 200, team.text
+    body = {"provider": "up", "owner": {"team_id": "red"}}
+    job = own.reconciled(orphans="adopt", **body)
+    assert not any(job["counts"].values()), job
+    own.up.faults.clear()
+    own.until_clean()
+
+
 def test_the_master_key_may(world):
     made = world.made(b"{}", "up, disk", key=MASTER)
     assert world.content(made["id"], "disk", key=MASTER).content == b"{}"

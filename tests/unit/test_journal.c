@@ -64,6 +64,14 @@ static bool has_rival(struct fx *f, const struct journal_entry *j)
     return fx_changed(f, &d);
 }
 
+static bool is_doomed(struct fx *f, const char *upstream_id)
+{
+    struct fx_done d = {0};
+
+    journal_is_doomed(f->r, str_of(upstream_id), fx_on_done, &d);
+    return fx_changed(f, &d);
+}
+
 static bool lead(struct fx *f, const char *who)
 {
     struct fx_done d = {0};
@@ -325,6 +333,35 @@ static void a_live_entry_alike_is_a_rival(void **state)
     assert_true(has_rival(f, &mine));
 }
 
+static void what_is_to_be_deleted_is_doomed_at_all_its_providers(void **state)
+{
+    static const struct file_copy copies[] = {
+        {STR("openai"), STR("up-1"), FILE_PROCESSED, 1},
+        {STR("disk"), STR("a \"b\""), FILE_PROCESSED, 1}};
+    struct fx *f = *state;
+    struct journal_entry j = sample("file-1");
+
+    j.upstream_id = STR("up-1");
+    j.copies = copies;
+    j.ncopies = COUNTOF(copies);
+    begin(f, &j, LONG_MS);
+    assert_false(is_doomed(f, "up-1")); /* an upload */
+    j.kind = JOURNAL_DELETE;
+    j.filename = STR("\"upstream_id\":\"up-2\"");
+    begin(f, &j, LONG_MS);
+    assert_true(is_doomed(f, "up-1"));
+    assert_true(is_doomed(f, "a \"b\""));
+    assert_false(is_doomed(f, "up"));
+    assert_false(is_doomed(f, "up-2"));
+    begin(f, &j, 1);
+    wait_until_due(f);
+    assert_true(is_doomed(f, "up-1"));
+    postpone(f, "file-1", LONG_MS);
+    assert_true(is_doomed(f, "up-1"));
+    clear(f, "file-1");
+    assert_false(is_doomed(f, "up-1"));
+}
+
 static void a_dead_entry_alike_is_no_rival(void **state)
 {
     struct fx *f = *state;
@@ -455,6 +492,7 @@ int main(void)
         WITH_REDIS(a_broken_entry_does_not_hide_the_others),
         WITH_REDIS(a_live_entry_alike_is_a_rival),
         WITH_REDIS(a_dead_entry_alike_is_no_rival),
+        WITH_REDIS(what_is_to_be_deleted_is_doomed_at_all_its_providers),
         WITH_REDIS(a_deletion_is_told_as_such_and_is_no_rival),
         WITH_REDIS(an_entry_of_an_unknown_kind_stays_and_is_not_told),
         WITH_REDIS(one_process_leads),

@@ -16,6 +16,10 @@
     {                                                                          \
         ID_MODEL, path, NULL                                                   \
     }
+#define MODEL_INNER(path)                                                      \
+    {                                                                          \
+        ID_MODEL_INNER, path, NULL                                             \
+    }
 #define OBJECT(path)                                                           \
     {                                                                          \
         ID_OBJECT, path, NULL                                                  \

@@ -31,6 +31,6 @@ extern const struct id_places id_places_all[];
 
 /* What a walk holds at most: the paths of a call, sets and all, times the steps
  * of the longest (a test counts them). */
-#define ID_PLACES_CURSORS 1024
+#define ID_PLACES_CURSORS 1280
 
 #endif

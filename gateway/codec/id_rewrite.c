@@ -273,7 +273,8 @@ static bool add_site(struct finder *f, const struct spot *spot,
 
 static bool is_of_requests(enum id_kind kind)
 {
-    return kind == ID_OBJECT || kind == ID_MODEL || kind == ID_SOURCE;
+    return kind == ID_OBJECT || kind == ID_MODEL || kind == ID_MODEL_INNER ||
+           kind == ID_SOURCE;
 }
 
 static bool walk_string(struct finder *f, const struct spot *spot)

@@ -36,13 +36,15 @@
 #include "gateway/base/err.h"
 
 enum id_kind {
-    ID_FILE,   /* of a file */
-    ID_JOB,    /* of a fine-tuning job */
-    ID_MODEL,  /* a model's name, which may be an alias */
-    ID_OBJECT, /* of something else that a provider keeps for its maker: a
-                  response, a vector store, a conversation, ...; never
-                  replaced, but in a request it must be the caller's */
-    ID_SOURCE, /* no id: of which type a source of data is; of requests */
+    ID_FILE,        /* of a file */
+    ID_JOB,         /* of a fine-tuning job */
+    ID_MODEL,       /* a model's name, which may be an alias */
+    ID_MODEL_INNER, /* a model's name beside that of the call: of a tool, or of
+                       what judges; no call is routed by it */
+    ID_OBJECT,      /* of something else that a provider keeps for its maker: a
+                       response, a vector store, a conversation, ...; never
+                       replaced, but in a request it must be the caller's */
+    ID_SOURCE,      /* no id: of which type a source of data is; of requests */
     ID_SAID, /* a message of the provider's, in which ids may stand; of answers
                 and events */
     ID_STRANGE,

@@ -71,7 +71,8 @@ const struct model_conf *forward_model_conf(const struct forward *f,
 /* What a model is called at the provider; STR_NULL: the same. A name of the
  * table is that of one provider's. */
 enum gw_err forward_rename_model(struct forward *f, struct str name,
-                                 struct str *with, struct gw_error *e)
+                                 struct str param, struct str *with,
+                                 struct gw_error *e)
 {
     const struct model_conf *m = forward_model_conf(f, name);
 
@@ -84,10 +85,15 @@ enum gw_err forward_rename_model(struct forward *f, struct str name,
         return GW_OK;
     }
     snprintf(e->code, sizeof(e->code), "model_not_found");
-    return err_set_param(e, GW_INVALID_VALUE, "model",
+    return err_set_param(e, GW_INVALID_VALUE, arena_cstr(f->t->arena, param),
                          "the model '%.*s' is at '%s', while the request goes "
                          "to '%s'",
                          STR_ARG(name), m->provider, f->provider->name);
+}
+
+static bool is_model(const struct id_site *s)
+{
+    return (s->kind == ID_MODEL || s->kind == ID_MODEL_INNER) && s->value.n;
 }
 
 /* The first that the body names is the one to be routed by; the key must have
@@ -100,13 +106,15 @@ static enum gw_err read_models(struct forward *f, struct gw_error *e)
     for (size_t i = 0; i < f->asked.n; i++) {
         struct id_site *s = &f->asked.v[i];
 
-        if (s->kind != ID_MODEL || !s->value.n)
+        if (!is_model(s))
             continue;
-        if (vkey_check_model(t->vkey, t->vteam, s->value, e) != GW_OK)
+        if (vkey_check_model(t->vkey, t->vteam, s->value, e) != GW_OK) {
+            snprintf(e->param, sizeof(e->param), "%.*s", STR_ARG(s->path));
             return e->err;
-        if (is_first)
+        }
+        if (is_first && s->kind == ID_MODEL)
             f->ask.hints.model = arena_dup(t->arena, s->value);
-        is_first = false;
+        is_first = is_first && s->kind != ID_MODEL;
     }
     if (f->form_model.p)
         f->ask.hints.model = f->form_model;
@@ -360,12 +368,13 @@ static enum gw_err fill_models(struct forward *f, struct str *theirs,
     for (size_t i = f->asked.n; i-- > 0;) {
         struct id_site *s = &f->asked.v[i];
 
-        if (s->kind != ID_MODEL || !s->value.n)
+        if (!is_model(s))
             continue;
-        if (forward_rename_model(f, s->value, &with, e) != GW_OK)
+        if (forward_rename_model(f, s->value, s->path, &with, e) != GW_OK)
             return e->err;
         s->with = with;
-        *theirs = with.p ? with : s->value;
+        if (s->kind == ID_MODEL)
+            *theirs = with.p ? with : s->value;
     }
     return GW_OK;
 }

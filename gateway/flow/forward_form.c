@@ -130,7 +130,8 @@ enum gw_err forward_form_fill(struct forward *f, struct prov_forward *p,
     size_t i;
 
     *model = f->form_model.p ? f->form_model : STR("");
-    if (model->n && forward_rename_model(f, *model, &with, e) != GW_OK)
+    if (model->n &&
+        forward_rename_model(f, *model, STR("model"), &with, e) != GW_OK)
         return e->err;
     if (with.p)
         *model = with;

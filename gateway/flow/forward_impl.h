@@ -49,9 +49,10 @@ void forward_ids_cancel(struct forward *f);
 /* The entry of the models' table; NULL: it is none. */
 const struct model_conf *forward_model_conf(const struct forward *f,
                                             struct str name);
-/* What a model is called at the provider; STR_NULL: the same. */
+/* What a model is called at the provider; STR_NULL: the same. param: where it
+ * stands. */
 enum gw_err forward_rename_model(struct forward *f, struct str name,
-                                 struct str *with,
+                                 struct str param, struct str *with,
                                  struct gw_error *e) MUSTCHECK;
 /* The form's fields as the provider shall have them; *model: what it calls the
  * model, or "". */

@@ -10,7 +10,7 @@ import re
 from pathlib import Path
 
 TABLE = Path(__file__).parents[2] / "gateway/codec/id_places.def"
-ITEM = re.compile(r'(FILE_ID|JOB_ID|OBJECT|MODEL|SOURCE|SAID)\("([^"]*)"\)'
+ITEM = re.compile(r'(FILE_ID|JOB_ID|OBJECT|MODEL_INNER|MODEL|SOURCE|SAID)\("([^"]*)"\)'
                   r'|EACH\("([^"]*)",\s*(\w+)\)|(NOTHING)')  # fmt: skip
 STEP = re.compile(r"\.[\w*]+|\[\]|\{type=[\w|]+\}")
 

@@ -172,6 +172,30 @@ def test_an_alias_of_another_provider_is_refused(world, key):
     assert "'other'" in error["message"] and world.up.seen == []
 
 
+def images_by(model):
+    return {"input": "hi", "tools": [{"type": "image_generation", "model": model}]}
+
+
+def test_a_model_within_is_the_keys_and_the_providers(world, key):
+    """It is named as the provider does, and leads nowhere."""
+    body = {"model": "gpt-4o", **images_by("smart")}
+    assert world.call(key, "POST", "/v1/responses", json=body).status_code == 200
+    assert world.up.calls[-1]["tools"] == images_by("gpt-4o")["tools"]
+    assert world.up.calls[-1]["model"] == "gpt-4o"
+    body = {"model": "gpt-4o", **images_by("there")}
+    told = refused(world.call(key, "POST", "/v1/responses", json=body), 400)
+    assert (told["code"], told["param"]) == ("model_not_found", "tools[0].model")
+    bound = world.new_key(models=["gpt-4o", "smart"])
+    for model, status in (("gpt-image-1", 403), ("smart", 200)):
+        body = {"model": "gpt-4o", **images_by(model)}
+        got = world.call(bound, "POST", "/v1/responses", json=body)
+        assert got.status_code == status
+        if status == 403:
+            told = refused(got, 403, "model_not_allowed")
+            assert told["param"] == "tools[0].model"
+    assert len(world.up.calls) == 2 and world.other.calls == []
+
+
 def test_a_disk_takes_no_calls(world, key):
     body = {"model": "m", "messages": user("hi")}
     got = world.call(key, "POST", "/disk/v1/chat/completions", json=body)

@@ -124,6 +124,30 @@ def test_anothers_file_is_not_found(world, gw, up, method, path, place):
     assert up.seen == []
 
 
+GRADED = {"type": "score_model", "model": "gpt-4o-mini", "name": "g", "input": []}
+INNER = [
+    ("evals", {"data_source_config": {}, "testing_criteria": [GRADED]},
+     "testing_criteria[0].model"),
+    ("fine_tuning/jobs",
+     {"model": "gpt-4o", "method": {"type": "reinforcement", "reinforcement": {
+         "grader": {"type": "multi", "graders": {"one": GRADED}}}}},
+     "method.reinforcement.grader.graders.one.model"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("path,body,place", INNER)
+def test_a_graders_model_is_one_of_the_keys(world, gw, up, path, body, place):
+    if path == "fine_tuning/jobs":
+        body = {**body, "training_file": world.file}
+    gw.admin("POST", "/key/update", json={"key": world.key, "models": ["gpt-4o"]})
+    up.seen.clear()
+    told = refused(world.ask("POST", path, json=body), 403, "model_not_allowed")
+    assert told["param"] == place and up.seen == []
+    models = ["gpt-4o", "gpt-4o-mini"]
+    gw.admin("POST", "/key/update", json={"key": world.key, "models": models})
+    assert world.ask("POST", path, json=body).status_code == 200
+
+
 OWN, OTHERS = '{"type": "file_content", "content": []}', '{"type": "responses"}'
 SOURCES = [OTHERS, OTHERS.replace("ty", "t\\u0079"), "{}", "[]", '"x"', '{"type": 5}',
            OWN + ', "source": ' + OTHERS, OTHERS + ', "source": ' + OWN]  # fmt: skip

@@ -83,7 +83,8 @@ struct naive_found {
 
 static inline bool naive_is_of_requests(enum id_kind kind)
 {
-    return kind == ID_OBJECT || kind == ID_MODEL || kind == ID_SOURCE;
+    return kind == ID_OBJECT || kind == ID_MODEL || kind == ID_MODEL_INNER ||
+           kind == ID_SOURCE;
 }
 
 static inline void naive_add(struct naive_found *f, enum id_kind kind,

@@ -518,6 +518,46 @@ static void a_request_names_the_things_it_builds_on(void **state)
 
 /* --- what a text says of itself --- */
 
+static void a_model_within_a_request_is_told_apart_from_its_own(void **state)
+{
+    static const struct {
+        const char *path, *text, *own, *inner;
+    } cases[] = {
+        {"responses",
+         "{\"tools\":[{\"model\":\"i\",\"type\":\"image_generation\"}],"
+         "\"model\":\"m\"}",
+         "model", "tools[0].model"},
+        {"fine_tuning/jobs",
+         "{\"method\":{\"reinforcement\":{\"grader\":{\"type\":\"score_model\","
+         "\"model\":\"i\"}}},\"model\":\"m\"}",
+         "model", "method.reinforcement.grader.model"},
+        {"fine_tuning/jobs",
+         "{\"method\":{\"reinforcement\":{\"grader\":{\"graders\":{\"one\":"
+         "{\"model\":\"i\"}}}}},\"model\":\"m\"}",
+         "model", "method.reinforcement.grader.graders.one.model"},
+        {"evals", "{\"testing_criteria\":[{},{\"model\":\"i\"}]}", NULL,
+         "testing_criteria[1].model"},
+    };
+    struct run r;
+
+    (void)state;
+    for (size_t i = 0; i < COUNTOF(cases); i++) {
+        run_open(&r);
+        assert_int_equal(find(&r, places(ID_IN_REQUEST, "POST", cases[i].path),
+                              str_of(cases[i].text)),
+                         GW_OK);
+        assert_int_equal(r.found.n, cases[i].own ? 2 : 1);
+        assert_int_equal(r.found.v[0].kind, ID_MODEL_INNER);
+        assert_true(str_eq_c(r.found.v[0].path, cases[i].inner));
+        assert_true(str_eq_c(r.found.v[0].value, "i"));
+        if (cases[i].own) {
+            assert_int_equal(r.found.v[1].kind, ID_MODEL);
+            assert_true(str_eq_c(r.found.v[1].path, cases[i].own));
+        }
+        run_close(&r);
+    }
+}
+
 static void each_type_of_a_source_is_told_of(void **state)
 {
     struct run r;
@@ -877,6 +917,7 @@ int main(void)
         cmocka_unit_test(an_answer_has_nothing_strange),
         cmocka_unit_test(members_that_are_there_twice_count_twice),
         cmocka_unit_test(a_request_names_the_things_it_builds_on),
+        cmocka_unit_test(a_model_within_a_request_is_told_apart_from_its_own),
         cmocka_unit_test(each_type_of_a_source_is_told_of),
         cmocka_unit_test(a_request_says_whether_it_wants_a_stream),
         cmocka_unit_test(an_answer_says_what_it_is),

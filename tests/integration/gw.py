@@ -23,7 +23,7 @@ RELEASE = os.environ.get("FILEMUX_BIN_RELEASE", str(ROOT / "build/release/filemu
 MASTER = "sk-master-0123456789abcdef"
 SANITIZER_WORDS = re.compile(
     r"runtime error:|AddressSanitizer|LeakSanitizer|ThreadSanitizer|"
-    r"UndefinedBehaviorSanitizer|assertion .* failed|BUG"
+    r"UndefinedBehaviorSanitizer|assertion .* failed|filemux: BUG at "
 )
 MB = 1 << 20
 

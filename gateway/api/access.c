@@ -88,6 +88,10 @@ static struct str meant_provider(struct txn *t, const struct file_record *r)
     struct copies_wish wish;
     size_t order[LIMIT_FAN_OUT];
 
+    if (file_record_places(r) == 1) /* as most: no hint matters */
+        return !t->path_provider.p || str_eq(t->path_provider, r->obj.provider)
+                   ? r->obj.provider
+                   : STR_NULL;
     copies_read_wish(t, &wish);
     if (!copies_order(t, r, &wish, order))
         return STR_NULL;

@@ -250,10 +250,11 @@ void txn_stop_waiting(struct txn *t)
 static void read_trace(struct txn *t)
 {
     struct str parent = http_head_get(t->head, STR("traceparent"));
-    struct str state = http_head_get(t->head, STR("tracestate")), id;
+    struct str state, id;
 
     if (!parent.n || !traceparent_parse(parent, &id))
         return;
+    state = http_head_get(t->head, STR("tracestate"));
     t->trace.parent = arena_dup(t->arena, parent);
     if (traceparent_is_state(state))
         t->trace.state = arena_dup(t->arena, state);

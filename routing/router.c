@@ -36,6 +36,12 @@ static const void *find(const struct conf_items *items, struct str name)
     return NULL;
 }
 
+const struct model_conf *router_model(const struct routing_conf *conf,
+                                      struct str name)
+{
+    return find(&conf->models, name);
+}
+
 /* The configuration's own copy of the name, which outlives the request. */
 static const char *provider_name(const struct conf_items *providers,
                                  struct str name)
@@ -321,7 +327,7 @@ static enum picked use_too(struct pick *p, struct str name)
 
 static enum picked use_model_too(struct pick *p, struct str name)
 {
-    const struct model_conf *m = find(&p->conf->models, name);
+    const struct model_conf *m = router_model(p->conf, name);
 
     if (!m)
         return refuse(p, GW_INVALID_VALUE, "there is no model", name);
@@ -410,7 +416,7 @@ static enum picked by_model(struct pick *p)
     p->d->is_by_models = true;
     if (!take_name(p->hints->model, &model))
         return by_names(p, p->hints->model, "model", use_model_too);
-    m = find(&p->conf->models, model);
+    m = router_model(p->conf, model);
     p->d->is_by_models = m != NULL;
     if (!m)
         return PICKED_NONE;

@@ -98,6 +98,10 @@ enum gw_err router_decide(const struct routing_conf *conf,
                           struct route_decision *d, bool *needs_fields,
                           struct gw_error *e) MUSTCHECK;
 
+/* The entry of `models:`; NULL: it is none. */
+const struct model_conf *router_model(const struct routing_conf *conf,
+                                      struct str name);
+
 /* Do all names that the configuration mentions exist? For the load. */
 enum gw_err router_check(const struct routing_conf *conf,
                          const struct conf_items *providers,

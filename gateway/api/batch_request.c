@@ -131,16 +131,6 @@ enum gw_err batch_request_check(const struct json *v, struct gw_error *e)
 
 /* --- the model --- */
 
-static const struct model_conf *find_model(const struct txn *t, struct str name)
-{
-    const struct conf_items *models = &t->conf->route.models;
-
-    for (size_t i = 0; i < models->n; i++)
-        if (str_eq_c(name, models->v[i].name))
-            return models->v[i].data;
-    return NULL;
-}
-
 enum gw_err batch_request_model(const struct txn *t, const struct json *v,
                                 const struct file_record *file, bool is_wanted,
                                 struct str *model, struct gw_error *e)
@@ -155,7 +145,7 @@ enum gw_err batch_request_model(const struct txn *t, const struct json *v,
         return GW_OK;
     if (vkey_check_model(t->vkey, t->vteam, name, e) != GW_OK)
         return e->err;
-    m = find_model(t, name);
+    m = router_model(&t->conf->route, name);
     *model = m && m->model[0] ? str_of(m->model) : name;
     if (!m || str_eq_c(file->obj.provider, m->provider))
         return GW_OK;

@@ -23,17 +23,13 @@ void copies_read_wish(struct txn *t, struct copies_wish *w)
 static size_t hinted(struct txn *t, const struct file_record *r,
                      const struct copies_wish *w)
 {
-    const struct conf_items *models = &t->conf->route.models;
+    const struct model_conf *m = router_model(&t->conf->route, w->model);
     size_t places = file_record_places(r), place = places;
 
     if (w->provider.n)
         place = file_record_find(r, w->provider);
-    for (size_t i = 0; w->model.n && i < models->n && place == places; i++) {
-        const struct model_conf *m = models->v[i].data;
-
-        if (str_eq_c(w->model, models->v[i].name))
-            place = file_record_find(r, str_of(m->provider));
-    }
+    if (place == places && m)
+        place = file_record_find(r, str_of(m->provider));
     return place;
 }
 

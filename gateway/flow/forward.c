@@ -57,24 +57,13 @@ static void on_gone(struct txn *t)
 
 /* --- the model --- */
 
-const struct model_conf *forward_model_conf(const struct forward *f,
-                                            struct str name)
-{
-    const struct conf_items *models = &f->t->conf->route.models;
-
-    for (size_t i = 0; i < models->n; i++)
-        if (str_eq_c(name, models->v[i].name))
-            return models->v[i].data;
-    return NULL;
-}
-
 /* What a model is called at the provider; STR_NULL: the same. A name of the
  * table is that of one provider's. */
 enum gw_err forward_rename_model(struct forward *f, struct str name,
                                  struct str param, struct str *with,
                                  struct gw_error *e)
 {
-    const struct model_conf *m = forward_model_conf(f, name);
+    const struct model_conf *m = router_model(&f->t->conf->route, name);
 
     *with = STR_NULL;
     if (!m)

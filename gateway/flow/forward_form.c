@@ -7,7 +7,7 @@
 static const struct model_conf *alias_of(const struct forward *f,
                                          struct str name)
 {
-    return forward_model_conf(f, name);
+    return router_model(&f->t->conf->route, name);
 }
 
 static enum gw_err refuse_late(const struct form_edit_field *late,

@@ -46,9 +46,6 @@ void forward_ids_look(struct forward *f, struct id_found *found,
                                      const struct gw_error *e));
 void forward_ids_cancel(struct forward *f);
 
-/* The entry of the models' table; NULL: it is none. */
-const struct model_conf *forward_model_conf(const struct forward *f,
-                                            struct str name);
 /* What a model is called at the provider; STR_NULL: the same. param: where it
  * stands. */
 enum gw_err forward_rename_model(struct forward *f, struct str name,

@@ -76,11 +76,6 @@ static bool may_try(struct txn *t)
     return false;
 }
 
-static bool is_expired(const struct file_record *r)
-{
-    return r->obj.expires_at && r->obj.expires_at <= clock_wall_s();
-}
-
 /* The provider that the request means, of those that have the file; STR_NULL:
  * /<provider>/v1/files/{id} pins another one. */
 static struct str meant_provider(struct txn *t, const struct file_record *r)
@@ -105,7 +100,8 @@ static bool take_file(struct txn *t, struct access *a)
     struct gw_error e = a->file_error;
     struct str provider = STR_NULL;
 
-    if (e.err == GW_OK && a->record && !is_expired(a->record))
+    if (e.err == GW_OK && a->record &&
+        !file_record_is_expired(a->record, clock_wall_s()))
         provider = meant_provider(t, a->record);
     if (e.err == GW_OK && !provider.p) {
         reply_no_such_file(t);

@@ -431,7 +431,7 @@ static void on_input(void *arg, const struct file_record *f,
         txn_fail(t, e);
         return;
     }
-    if (f && !(f->obj.expires_at && f->obj.expires_at <= clock_wall_s()))
+    if (f && !file_record_is_expired(f, clock_wall_s()))
         input = pick_input(t, s, f);
     if (!input) {
         refuse_file(t, json_str(json_get(s->request, "input_file_id")));

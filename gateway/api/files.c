@@ -246,7 +246,7 @@ static void finish_list(struct txn *t, struct list *l)
 static void add_to_list(struct txn *t, struct list *l,
                         const struct file_record *f)
 {
-    if (f->obj.expires_at && f->obj.expires_at <= clock_wall_s())
+    if (file_record_is_expired(f, clock_wall_s()))
         return;
     if (l->n == l->limit || l->body.n > LIST_BYTES - LIST_OBJECT_BYTES) {
         l->has_more = true;

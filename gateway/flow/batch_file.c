@@ -210,11 +210,6 @@ static char *dup_text(struct str s)
     return text;
 }
 
-static bool is_expired(const struct file_record *r)
-{
-    return r->obj.expires_at && r->obj.expires_at <= clock_wall_s();
-}
-
 /* STR_NULL: it is not there. */
 static struct str id_at(const struct file_record *r, const char *provider)
 {
@@ -236,7 +231,7 @@ static void on_record(void *arg, const struct file_record *found,
     b->call = NULL;
     if (e->err != GW_OK)
         b->store_error = *e;
-    else if (!found || is_expired(found))
+    else if (!found || file_record_is_expired(found, clock_wall_s()))
         f->why = NO_SUCH_FILE;
     else if (!(id = id_at(found, b->provider)).p)
         f->why = "file_elsewhere";

@@ -162,10 +162,9 @@ static void on_file(void *arg, const struct file_record *r,
 {
     struct forward_ref *ref = arg;
     struct txn *t = ref->f->t;
-    bool is_over =
-        r && r->obj.expires_at && r->obj.expires_at <= clock_wall_s();
 
-    if (r && !is_over && is_under_path_somewhere(ref->f, r)) {
+    if (r && !file_record_is_expired(r, clock_wall_s()) &&
+        is_under_path_somewhere(ref->f, r)) {
         struct file_record *file = arena_new_of(t->arena, struct file_record);
 
         *file = *r;

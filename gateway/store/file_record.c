@@ -53,6 +53,11 @@ static int64_t *number_of(const struct member *m, struct file_record *f)
 
 /* --- copies --- */
 
+bool file_record_is_expired(const struct file_record *f, int64_t now_s)
+{
+    return f->obj.expires_at && f->obj.expires_at <= now_s;
+}
+
 size_t file_record_places(const struct file_record *f)
 {
     return MAX(f->ncopies, (size_t)1);

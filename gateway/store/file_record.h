@@ -31,6 +31,9 @@ struct file_record {
     struct str model; /* the first, as the client calls it; STR_NULL: none */
 };
 
+/* Has its life ended by then (seconds, wall clock)? */
+bool file_record_is_expired(const struct file_record *f, int64_t now_s);
+
 /* At how many providers it is: 1 or more; and the i-th of them. */
 size_t file_record_places(const struct file_record *f);
 struct file_copy file_record_place(const struct file_record *f, size_t i);

@@ -56,13 +56,6 @@ static void on_put(void *arg, bool changed, const struct gw_error *e)
         end_with(f, f->record.obj.id);
 }
 
-static void on_expiry_put(void *arg, bool changed, const struct gw_error *e)
-{
-    (void)arg;
-    (void)changed;
-    (void)e; /* it was sent before the record: that fails, too */
-}
-
 static void on_counted(void *arg, bool changed, const struct gw_error *e)
 {
     struct found_file *f = arg;
@@ -77,7 +70,7 @@ static void on_counted(void *arg, bool changed, const struct gw_error *e)
         return;
     }
     if (f->record.obj.expires_at)
-        (void)expiry_put(f->sv->redis, &f->record, on_expiry_put, NULL);
+        (void)expiry_put(f->sv->redis, &f->record, NULL, NULL);
     f->call = file_store_put(f->sv->redis, &f->record, on_put, f);
 }
 

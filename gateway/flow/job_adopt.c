@@ -165,19 +165,12 @@ static void on_put(void *arg, bool changed, const struct gw_error *e)
         settle(i);
 }
 
-static void on_expiry_put(void *arg, bool changed, const struct gw_error *e)
-{
-    (void)arg;
-    (void)changed;
-    (void)e; /* it was sent before the record: that fails, too */
-}
-
 static void put_record(struct job_item *i)
 {
     struct redis *r = i->step->sv->redis;
 
     if (i->record.obj.expires_at)
-        (void)expiry_put(r, &i->record, on_expiry_put, NULL);
+        (void)expiry_put(r, &i->record, NULL, NULL);
     i->call = file_store_put(r, &i->record, on_put, i);
 }
 

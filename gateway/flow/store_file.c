@@ -164,19 +164,12 @@ static void on_put(void *arg, bool changed, const struct gw_error *e)
                                      &used, on_settled, s);
 }
 
-static void on_expiry_put(void *arg, bool changed, const struct gw_error *e)
-{
-    (void)arg;
-    (void)changed;
-    (void)e; /* it was sent before the record: that fails, too */
-}
-
 static void put_record(struct store_file *s)
 {
     struct redis *r = s->t->sv->redis;
 
     if (s->record.obj.expires_at)
-        (void)expiry_put(r, &s->record, on_expiry_put, NULL);
+        (void)expiry_put(r, &s->record, NULL, NULL);
     s->t->store_call = file_store_put(r, &s->record, on_put, s);
 }
 

@@ -252,13 +252,6 @@ static void on_adopted(void *arg, bool changed, const struct gw_error *e)
         settle(s, "adopted", s->record.obj.bytes);
 }
 
-static void on_expiry_put(void *arg, bool changed, const struct gw_error *e)
-{
-    (void)arg;
-    (void)changed;
-    (void)e; /* it was sent before the record: that fails, too */
-}
-
 static void adopt(struct sweeper *s, const struct file_obj *f)
 {
     const struct journal_entry *j = s->entry;
@@ -281,7 +274,7 @@ static void adopt(struct sweeper *s, const struct file_obj *f)
     if (!r->obj.created_at)
         r->obj.created_at = j->begun_ms / 1000;
     if (r->obj.expires_at)
-        (void)expiry_put(s->sv->redis, r, on_expiry_put, NULL);
+        (void)expiry_put(s->sv->redis, r, NULL, NULL);
     s->call = file_store_put(s->sv->redis, r, on_adopted, s);
 }
 

@@ -12,7 +12,8 @@
 typedef void expiry_done_callback(void *arg, bool changed,
                                   const struct gw_error *e);
 
-/* The file ends at f->obj.expires_at. */
+/* The file ends at f->obj.expires_at. Sent before the record its failure is the
+ * record's, too: fn may be NULL. */
 struct redis_call *expiry_put(struct redis *r, const struct file_record *f,
                               expiry_done_callback *fn, void *arg);
 struct redis_call *expiry_clear(struct redis *r, const struct file_record *f,

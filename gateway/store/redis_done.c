@@ -14,7 +14,8 @@ void redis_on_done(void *room, const struct redis_value *v,
 {
     struct done *w = room;
 
-    w->fn(w->arg, v && v->integer == 1, e);
+    if (w->fn)
+        w->fn(w->arg, v && v->integer == 1, e);
 }
 
 struct redis_call *redis_tell_done(struct redis_call *c,

@@ -16,7 +16,7 @@ typedef void redis_done_callback(void *arg, bool changed,
                                  const struct gw_error *e);
 void redis_on_done(void *room, const struct redis_value *v,
                    const struct gw_error *e);
-/* The call itself. */
+/* The call itself. fn NULL: nobody waits for the answer. */
 struct redis_call *redis_tell_done(struct redis_call *c,
                                    redis_done_callback *fn, void *arg);
 
